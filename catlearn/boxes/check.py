@@ -1,0 +1,39 @@
+"""What ops ask of their wires, with one wording for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from catlearn import errors
+from catlearn.core.op import Op
+from catlearn.core.spaces import Space, Wire
+
+
+def floats(op: Op, dom: Space, count: int | None = None) -> tuple[Wire, ...]:
+    """The wires of dom if all are real and there are ``count`` of them (any number for None, at least one)."""
+    needed = f"{count if count is not None else 'one or more'} float wire{'' if count == 1 else 's'}"
+    if (count is not None and len(dom) != count) or not len(dom) or any(wire.kind != "float" for wire in dom):
+        raise errors.BadBox(str(op), dom, needed)
+    return dom.wires
+
+
+def alike(op: Op, dom: Space, count: int) -> Wire:
+    """The one space that all ``count`` wires share."""
+    wires = floats(op, dom, count)
+    if any(wire != wires[0] for wire in wires):
+        raise errors.BadBox(str(op), dom, f"{count} equal wires", "bring them to one shape first, e.g. by cl.broadcast(...)")
+    return wires[0]
+
+
+def axes_of(op: Op, wire: Wire, axes: Sequence[int]) -> list[int]:
+    """Event axes as non-negative positions; they are counted from the right by -1, -2, ..."""
+    order = len(wire.axes)
+    found = [axis + order if axis < 0 else axis for axis in axes]
+    if len(set(found)) != len(found) or any(not 0 <= axis < order for axis in found):
+        raise errors.BadBox(str(op), Space((wire,)), f"distinct axes between {-order} and {order - 1}, not {tuple(axes)}")
+    return found
+
+
+def negative(axes: Sequence[int], order: int) -> tuple[int, ...]:
+    """Event axes counted from the right, which batch axes on the left cannot move."""
+    return tuple(axis if axis < 0 else axis - order for axis in axes)

@@ -1,0 +1,54 @@
+"""Schemas: boxes without their space. ``cl.relu`` is one; ``cl.relu(cl.R(4))`` is a box; ``f >> cl.relu`` takes the space of f.
+
+>>> import catlearn as cl
+>>> print(cl.R(4) and cl.id(cl.R(4)) >> cl.relu)
+composite : R(4) → R(4)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from catlearn import errors
+from catlearn.core.op import Op
+from catlearn.core.spaces import Space
+from catlearn.core.term import Box, Term
+
+
+@dataclass(frozen=True)
+class Schema:
+    """An op that waits for its domain. Calling it with a space gives the box; with attributes, a schema with those attributes."""
+
+    kind: type[Op]
+    op: Op | None = None
+    arity: int = 1  # how many copies of the given space the domain is: 2 for add
+    name: str | None = None
+
+    def instantiate(self, dom: Space) -> Term:
+        """The box on exactly this domain."""
+        return Box(self.op or self.kind(), dom, self.name)
+
+    def __call__(self, *args: Any, name: str | None = None, **attributes: Any) -> Any:
+        if args and isinstance(args[0], Space):
+            x, *args = args
+            op = self.kind(*args, **attributes) if args or attributes or self.op is None else self.op
+            return Box(op, x if self.arity == 1 else Space(x.wires * self.arity), name or self.name)
+        return Schema(self.kind, self.kind(*args, **attributes), self.arity, name or self.name)
+
+    def __rshift__(self, other: Any) -> Term:
+        raise errors.NeedsSpace(str(self), f"{self} >> {other}")
+
+    def __matmul__(self, other: Any) -> Term:
+        raise errors.NeedsSpace(str(self), f"{self} @ {other}")
+
+    __rmatmul__ = __matmul__
+
+    def __str__(self) -> str:
+        return f"cl.{self.op or self.kind.key}"
+
+    __repr__ = __str__
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.kind.__doc__

@@ -1,0 +1,120 @@
+"""2-cells on parameters: precomposing with one turns a term over P into a term over Q.
+
+A cell is a lens on parameters, and its ``read : Q → P`` is itself a term without parameters (its wires have no batch axes), so every
+meaning of a cell (module, gradient, proof, picture) is the meaning of that term, and ``put`` is its reverse derivative.
+
+Laws: ``read(section(p)) == p`` where a section exists; ``f[r][s] == f[s then r]``; cells on disjoint names commute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from catlearn import errors
+from catlearn.core.op import Param
+from catlearn.core.spaces import Space, parameter
+from catlearn.core.term import Wiring, copy, id
+
+if TYPE_CHECKING:
+    from catlearn.core.term import Term
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``targets`` (parameters of the term) are read off ``sources`` (the new parameters) by ``read``.
+
+    ``read.dom`` is the row of the sources' spaces, ``read.cod`` that of the targets', both in the order given here.
+    ``section(p, seed, data) -> q`` takes and gives name → tensor; None says that there is none.
+    """
+
+    sources: tuple[tuple[str, Param], ...]
+    targets: tuple[str, ...]
+    read: Term
+    section: Callable[..., Mapping[str, Any]] | None = field(default=None, compare=False)
+    title: str = field(default="cell", compare=False)
+
+    def __post_init__(self) -> None:
+        given = Space(tuple(param.wire for _, param in self.sources))
+        if given != self.read.dom:
+            raise errors.BadCell(f"{self.title}: read does not start from its sources",
+                                 [f"sources  {given}", f"read     {self.read.dom} → {self.read.cod}"])  # fmt: skip
+        if len(self.targets) != len(self.read.cod):
+            raise errors.BadCell(f"{self.title}: read has {len(self.read.cod)} outputs for {len(self.targets)} targets")
+        if self.read.params:
+            raise errors.BadCell(f"{self.title}: read has parameters of its own: {', '.join(self.read.params)}",
+                                 next="make them sources of the cell")  # fmt: skip
+
+    def get_section(self, p: Mapping[str, Any], seed: int = 0, data: Any = None) -> Mapping[str, Any]:
+        """Parameters of the new term that read as p; ``NoSection`` if the cell declares none."""
+        if self.section is None:
+            raise errors.NoSection(f"{self.title} has no section", next="give the new parameters yourself, by name")
+        return self.section(p, seed, data)
+
+
+def frozen(name: str, param: Param) -> Cell:
+    """The parameter stays and learns no more."""
+    return Cell(((name, replace(param, trainable=False)),), (name,), id(param.space), lambda p, *_: dict(p), "freeze")
+
+
+def tied(names: Mapping[str, Param], into: str) -> Cell:
+    """All these parameters become one, named ``into``: the copy along a non-injective renaming."""
+    (first, *rest) = names.values()
+    for param, name in zip(rest, list(names)[1:], strict=True):
+        if param.space != first.space:
+            raise errors.BadCell("tie: the parameters have different spaces",
+                                 [f"{into}: {first.space}", f"{name}: {param.space}"],
+                                 "reparam one of them first, e.g. cl.cells.transposed()")  # fmt: skip
+
+    def section(p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
+        values = list(p.values())
+        if any(bool((v != values[0]).any()) for v in values[1:]):
+            raise errors.NoSection(f"tie: {', '.join(p)} are not equal, so no tied parameter reads as them")
+        return {into: values[0]}
+
+    return Cell(((into, first),), tuple(names), copy(first.space, len(names)), section, "tie")
+
+
+def renamed(old: str, param: Param, new: str) -> Cell:
+    """The parameter under another name."""
+    return Cell(((new, param),), (old,), id(param.space), lambda p, *_: {new: p[old]}, "rename")
+
+
+def whiskered(cell: Cell, prefix: str) -> Cell:
+    """The same cell seen from outside the scope ``prefix``."""
+    def move(names: Mapping[str, Any]) -> dict[str, Any]:
+        return {f"{prefix}.{name}": value for name, value in names.items()}
+
+    inner = cell.section
+
+    def section(p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
+        assert inner is not None
+        return move(inner({k.removeprefix(prefix + "."): v for k, v in p.items()}, seed, data))
+
+    return Cell(tuple(move(dict(cell.sources)).items()), tuple(f"{prefix}.{t}" for t in cell.targets), cell.read,
+                section if inner else None, cell.title)  # fmt: skip
+
+
+def check_cells(body: Term, cells: tuple[Cell, ...]) -> None:
+    """Every target exists in the body, once, with the space that the cell reads; new names do not clash with kept ones."""
+    params, taken = body.params, set()
+    for cell in cells:
+        for target, wire in zip(cell.targets, cell.read.cod, strict=True):
+            if target not in params:
+                raise errors.NothingMatched(target, params, "parameter")
+            if params[target].space != Space((wire,)):
+                raise errors.BadCell(f"{cell.title} does not fit {target}",
+                                     [f"it reads as   {Space((wire,))}", f"the term has  {params[target].space}"])  # fmt: skip
+            if target in taken:
+                raise errors.BadCell(f"two cells act on {target} at once", next="apply them one after the other")
+            taken.add(target)
+    kept = set(params) - taken
+    for cell in cells:
+        for name, _ in cell.sources:
+            if name in kept:
+                raise errors.NameUsedTwice(name, body.source, cell.title)
+            kept.add(name)
+
+
+__all__ = ["Cell", "Wiring", "frozen", "parameter", "renamed", "tied", "whiskered"]

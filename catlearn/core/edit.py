@@ -1,0 +1,171 @@
+"""Edits that keep a term's shape: closing names, marking scopes, tapping wires. Each is a functor from terms to terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from catlearn.core.functor import Endofunctor, Functor
+from catlearn.core.names import resolve
+from catlearn.core.spaces import I, Space
+from catlearn.core.term import Box, Repeat, Reparam, Scope, Term, Wiring, id, par, seq
+
+
+class _Located:
+    """Where a functor is while it visits: the resolved name of every box and scope, ``0`` standing for each copy of a repeat."""
+
+    def __init__(self, term: Term) -> None:
+        self._names = iter(resolve(term))
+        self._path: list[str] = []
+
+    def enter(self, term: Term) -> None:
+        if isinstance(term, Scope):
+            self._path.append(term.name)
+        elif isinstance(term, Repeat) and not term.shared:
+            self._path.append("\0")
+
+    def leave(self) -> str:
+        name = ".".join(self._path)
+        self._path.pop()
+        return name
+
+    def box_name(self) -> tuple[str, str]:
+        local = next(self._names)
+        return local, ".".join([*self._path, local])
+
+
+def _generic(name: str) -> str:
+    """A name with the numbers of repeats forgotten (as ``_Located`` writes them)."""
+    return ".".join("\0" if part.isdecimal() else part for part in name.split("."))
+
+
+class _Close(_Located, Endofunctor):
+    def __init__(self, term: Term, boxes: set[str]) -> None:
+        super().__init__(term)
+        self.boxes = boxes
+
+    def box(self, box: Box) -> Term:
+        local, full = self.box_name()
+        return Box(box.op, box.dom, local, box.overrides, box.source) if box.name is None and full in self.boxes else box
+
+    def scope(self, scope: Scope, body: Term) -> Term:
+        self.leave()
+        return super().scope(scope, body)
+
+    def repeat(self, repeat: Repeat, body: Term) -> Term:
+        if not repeat.shared:
+            self.leave()
+        return super().repeat(repeat, body)
+
+
+def close(term: Term, params: set[str]) -> Term:
+    """The same term with the names of the boxes that own these parameters closed."""
+    boxes = {_generic(name.rpartition(".")[0]) for name in params}
+    return _Close(term, boxes)(term)
+
+
+class _Mark(_Close):
+    def __init__(self, term: Term, scopes: set[str]) -> None:
+        super().__init__(term, set())
+        self.scopes = scopes
+
+    def scope(self, scope: Scope, body: Term) -> Term:
+        hit = self.leave() in self.scopes
+        return replace_scope(scope, body, scope.checkpoint or hit)
+
+
+def replace_scope(scope: Scope, body: Term, checkpoint: bool) -> Scope:
+    """The same scope around another body."""
+    return Scope(scope.name, body, checkpoint, scope.source)
+
+
+def mark_checkpoints(term: Term, scopes: set[str]) -> Term:
+    """The same term with these scopes recomputed in the backward pass (every copy, where a repeat is above them)."""
+    return _Mark(term, {_generic(name) for name in scopes})(term)
+
+
+Tapped = tuple[Term, Space]  # the term dom → cod @ taps, and the taps
+
+
+class _Tap(_Located, Functor[Tapped]):
+    def __init__(self, term: Term, names: set[str]) -> None:
+        super().__init__(term)
+        self.names = names
+
+    def box(self, box: Box) -> Tapped:
+        _, full = self.box_name()
+        return self.tapped(box, I, full in self.names)
+
+    def tapped(self, term: Term, taps: Space, hit: bool) -> Tapped:
+        if not hit:
+            return term, taps
+        cod = Space(term.cod.wires[: len(term.cod) - len(taps)])
+        return term >> Wiring(cod @ taps, (*range(len(cod) + len(taps)), *range(len(cod)))), taps @ cod
+
+    def wiring(self, wiring: Wiring) -> Tapped:
+        return wiring, I
+
+    def seq(self, parts: Sequence[Tapped]) -> Tapped:
+        (term, taps), *rest = parts
+        for after, more in rest:
+            width, cod = len(taps), len(after.cod) - len(more)
+            if width:
+                after = after @ id(taps)  # the earlier taps run past, then stand before the new ones
+                order = (*range(cod), *range(cod + len(more), cod + len(more) + width), *range(cod, cod + len(more)))
+                after = after >> Wiring(after.cod, order) if more else after
+            term, taps = term >> after, taps @ more
+        return term, taps
+
+    def par(self, parts: Sequence[Tapped]) -> Tapped:
+        term, data, taps, start = par(*(t for t, _ in parts)), [], [], 0
+        for part, own in parts:
+            cod = len(part.cod) - len(own)
+            data += range(start, start + cod)
+            taps += range(start + cod, start + cod + len(own))
+            start += len(part.cod)
+        all_taps = Space(tuple(wire for _, own in parts for wire in own))
+        return (term >> Wiring(term.cod, (*data, *taps)) if taps else term), all_taps
+
+    def scope(self, scope: Scope, body: Tapped) -> Tapped:
+        hit = self.leave() in self.names
+        term, taps = body
+        return self.tapped(replace_scope(scope, term, scope.checkpoint), taps, hit)
+
+    def repeat(self, repeat: Repeat, body: Tapped) -> Tapped:
+        if not repeat.shared:
+            self.leave()
+        term, taps = body
+        if not taps:
+            return Repeat(repeat.n, term, repeat.shared, repeat.source), I
+        raise TapInRepeat
+
+    def reparam(self, reparam: Reparam, body: Tapped) -> Tapped:
+        term, taps = body
+        return Reparam(term, reparam.cells, reparam.source), taps
+
+
+class TapInRepeat(Exception):
+    """A repeat must be written out before it can be tapped."""
+
+
+class _Unroll(_Close):
+    """Every repeat with own parameters as a sequence of scopes ``0``, ``1``, ...; nothing else changes."""
+
+    def __init__(self, term: Term) -> None:
+        super().__init__(term, set())
+
+    def repeat(self, repeat: Repeat, body: Term) -> Term:
+        if repeat.shared or not repeat.n:
+            return super().repeat(repeat, body)
+        self.leave()
+        return seq(*(Scope(str(i), body, source=repeat.source) for i in range(repeat.n)))
+
+
+def tapped(term: Term, names: set[str]) -> Term:
+    """``term`` with the outputs of the named scopes and boxes as further outputs, in writing order."""
+    term = _Unroll(term)(term)
+    result, _ = _Tap(term, names)(term)
+    return result
+
+
+__all__ = ["close", "mark_checkpoints", "replace", "tapped"]

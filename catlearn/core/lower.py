@@ -1,0 +1,206 @@
+"""Lowering: term → graph, with an explicit stack, in time linear in the boxes written out.
+
+A frame either runs a term on wires or does one of the small things between terms (join a product, leave a scope).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os.path import commonprefix
+from typing import Any
+
+from catlearn import errors
+from catlearn.core.cells import Cell
+from catlearn.core.graph import Graph, Region
+from catlearn.core.names import resolve
+from catlearn.core.op import Param
+from catlearn.core.points import Explicit, Point
+from catlearn.core.spaces import Space
+from catlearn.core.term import Box, Par, Repeat, Reparam, Scope, Seq, Term, Wiring, factors
+
+
+@dataclass
+class _Reparams:
+    """The cells of one ``Reparam`` that is being lowered, with absolute names; each cell is read once."""
+
+    prefix: str
+    cell_of: dict[str, Cell]
+    values: dict[str, int] = field(default_factory=dict)
+
+
+def lower(term: Term) -> Graph:
+    """The graph of a term. Raises ``NameUsedTwice`` or ``NameConflict`` where names clash."""
+    return _Lowering(term).run(term)
+
+
+class _Lowering:
+    def __init__(self, term: Term) -> None:
+        self.graph = Graph()
+        self.names, self.next_name = resolve(term), 0
+        self.regions: list[Region] = [self.graph.root]
+        self.reparams: list[_Reparams] = []
+        self.owners: dict[str, Any] = {}
+        self.keys: dict[str, int] = {}
+        self.todo: list[Callable[[], None]] = []
+        self.results: list[list[int]] = []
+
+    def run(self, term: Term) -> Graph:
+        graph = self.graph
+        graph.inputs = tuple(graph.wire(wire) for wire in term.dom)
+        self.visit(term, list(graph.inputs))
+        while self.todo:
+            self.todo.pop()()
+        graph.outputs = tuple(self.results.pop())
+        graph.root.dom, graph.root.cod = graph.inputs, graph.outputs
+        check_prefixes(graph.params)
+        return graph
+
+    # Every visit leaves exactly one list of wires on `results`.
+
+    def visit(self, term: Term, wires: list[int]) -> None:
+        if isinstance(term, Box):
+            self.results.append(self.box(term, wires))
+        elif isinstance(term, Wiring):
+            self.results.append(wires if term.targets is None else [wires[i] for i in term.targets])
+        elif isinstance(term, Seq):
+            self.results.append(wires)
+            self.todo += [lambda part=part: self.visit(part, self.results.pop()) for part in reversed(factors(term))]
+        elif isinstance(term, Par):
+            self.par(factors(term), wires)
+        elif isinstance(term, Scope):
+            self.scoped(term.name, term.body, wires, checkpoint=term.checkpoint)
+        elif isinstance(term, Repeat):
+            self.repeat(term, wires)
+        elif isinstance(term, Reparam):
+            prefix = self.prefix
+            cells = {prefix + target: cell for cell in term.cells for target in cell.targets}
+            self.reparams.append(_Reparams(prefix, cells))
+            self.todo += [lambda: self.leave_reparam(), lambda: self.visit(term.body, wires)]
+        else:
+            raise TypeError(f"not a term: {type(term).__name__}")
+
+    def par(self, parts: list[Term], wires: list[int]) -> None:
+        def join() -> None:
+            rows = self.results[-len(parts) :]
+            del self.results[-len(parts) :]
+            self.results.append([wire for row in rows for wire in row])
+
+        self.todo.append(join)
+        start, jobs = 0, []
+        for part in parts:
+            piece = wires[start : start + len(part.dom)]
+            jobs.append(lambda part=part, piece=piece: self.visit(part, piece))
+            start += len(part.dom)
+        self.todo += reversed(jobs)
+
+    def scoped(self, name: str, body: Term, wires: list[int], checkpoint: bool = False, repeated: bool = False) -> None:
+        parent = self.regions[-1]
+        region = Region((*parent.path, name), dom=tuple(wires), checkpoint=checkpoint, repeated=repeated)
+        parent.items.append(region)
+        self.regions.append(region)
+
+        def leave() -> None:
+            region.cod = tuple(self.results[-1])
+            self.regions.pop()
+
+        self.todo += [leave, lambda: self.visit(body, wires)]
+
+    def repeat(self, term: Repeat, wires: list[int]) -> None:
+        first, after = self.next_name, self.next_name + term.body.length
+        self.results.append(wires)
+
+        def iteration(i: int) -> None:
+            self.next_name = first  # every copy resolves the body's names alike
+            wires = self.results.pop()
+            if term.shared:
+                self.visit(term.body, wires)
+            else:
+                self.scoped(str(i), term.body, wires, repeated=True)
+
+        def finish() -> None:
+            self.next_name = after
+
+        self.todo.append(finish)
+        self.todo += [lambda i=i: iteration(i) for i in reversed(range(term.n))]
+
+    def leave_reparam(self) -> None:
+        self.reparams.pop()
+
+    @property
+    def prefix(self) -> str:
+        return "".join(name + "." for name in self.regions[-1].path)
+
+    def box(self, box: Box, wires: list[int]) -> list[int]:
+        occurrence, name = self.next_name, self.prefix + self.names[self.next_name]
+        self.next_name += 1
+        op = box.op
+        if isinstance(op, Point):
+            return [self.param(name, Param(op.space, op.init, op.trainable), occurrence)]
+        if isinstance(op, Explicit):
+            return list(self.graph.add(op.op, tuple(wires), op.cod, self.key(name), op.data, box.source, self.regions[-1]))
+        args = list(wires)
+        for short, param in box.own_params.items():
+            args.append(self.param(f"{name}.{short}", param, occurrence))
+        state = {f"{name}.{short}": param for short, param in op.state(box.dom).items()}
+        args += [self.state(key, param) for key, param in state.items()]
+        cod = Space((*box.cod.wires, *(param.wire for param in state.values())))
+        key = name if op.effect == "pure" else self.key(name)
+        outs = self.graph.add(op, tuple(args), cod, key, len(wires), box.source, self.regions[-1])
+        for key, new in zip(state, outs[len(box.cod) :], strict=True):
+            self.graph.state_wires[key] = (self.graph.state_wires[key][0], new)
+        return list(outs[: len(box.cod)])
+
+    def key(self, name: str) -> str:
+        """A name of its own for every run of an effect, also where a repeat shares the box."""
+        seen = self.keys[name] = self.keys.get(name, 0) + 1
+        return name if seen == 1 else f"{name}#{seen}"
+
+    def state(self, key: str, param: Param) -> int:
+        if key not in self.graph.state_wires:
+            wire = self.graph.wire(param.wire)
+            self.graph.states[key], self.graph.state_wires[key] = param, (wire, wire)
+        return self.graph.state_wires[key][1]
+
+    # -- parameters, through the cells from the innermost to the outermost ---------------------------------------
+
+    def param(self, key: str, param: Param, owner: Any, outside: int | None = None) -> int:
+        outside = len(self.reparams) if outside is None else outside
+        for level in reversed(range(outside)):
+            context = self.reparams[level]
+            cell = context.cell_of.get(key)
+            if cell is not None:
+                if key not in context.values:
+                    self.read(cell, context, level)
+                return context.values[key]
+        if key in self.graph.param_wires:
+            if self.owners[key] != owner:
+                raise errors.NameUsedTwice(key, None, None)
+            return self.graph.param_wires[key]
+        self.owners[key] = owner
+        self.graph.params[key] = param
+        wire = self.graph.param_wires[key] = self.graph.wire(param.wire)
+        return wire
+
+    def read(self, cell: Cell, context: _Reparams, level: int) -> None:
+        sources = [self.param(context.prefix + name, param, (id(cell), context.prefix), level) for name, param in cell.sources]
+        targets = [context.prefix + target for target in cell.targets]
+        # where the reading happens: the innermost scope that holds all targets, before the part that is being lowered now
+        paths = [self.regions[-1].path, *(tuple(target.split(".")[:-2]) for target in targets)]
+        depth = len(commonprefix(paths))
+        here, nodes = self.regions[depth], Region()
+        outs = self.graph.splice(cell.read.graph, sources, nodes, f"{targets[0]}/")
+        position = len(here.items) if here is self.regions[-1] else len(here.items) - 1
+        here.items[position:position] = nodes.items
+        context.values.update(zip(targets, outs, strict=True))
+
+
+def check_prefixes(params: Any) -> None:
+    """No name may be another's prefix: ``a`` beside ``a.b`` cannot both be kept in one module."""
+    for key in params:
+        parts = key.split(".")
+        for i in range(1, len(parts)):
+            prefix = ".".join(parts[:i])
+            if prefix in params:
+                raise errors.NameConflict(f"the parameters {prefix!r} and {key!r} cannot stand side by side",
+                                          [f"{prefix!r} would be a tensor and a module at once"], "rename one of them")  # fmt: skip

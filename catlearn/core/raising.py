@@ -1,0 +1,47 @@
+"""Raising: graph → term, the inverse of lowering up to the laws.
+
+Every parameter becomes a point at the start, every node an explicit box; between two boxes stands one wiring that brings the
+arguments forward, copies what is still needed and discards what is not.
+
+Law: ``same(raise_graph(f.graph), f)``, with equal parameter names.
+"""
+
+from __future__ import annotations
+
+from catlearn.core.graph import Graph
+from catlearn.core.points import Explicit, point
+from catlearn.core.spaces import Space
+from catlearn.core.term import Box, Term, Wiring, id, par, seq
+
+
+def raise_graph(graph: Graph) -> Term:
+    """A term with this graph (flat: scopes are not rebuilt). State wires must have been made inputs and outputs before."""
+    nodes = graph.nodes
+    last_use: dict[int, int] = {}
+    for i, node in enumerate(nodes):
+        last_use.update(dict.fromkeys(node.args, i))
+    last_use.update(dict.fromkeys(graph.outputs, len(nodes)))
+
+    points = [point(name, param) for name, param in graph.params.items()]
+    live = [*(graph.param_wires[name] for name in graph.params), *graph.inputs]
+    steps: list[Term] = [par(*points, id(graph.space(graph.inputs)))]
+    for i, node in enumerate(nodes):
+        position = {wire: k for k, wire in enumerate(live)}
+        kept = [wire for wire in dict.fromkeys(live) if last_use.get(wire, -1) > i]
+        steps.append(_wiring(graph.space(live), [position[w] for w in (*node.args, *kept)]))
+        box = Box(Explicit(node.op, graph.space(node.outs), node.data), graph.space(node.args), _local(node.name))
+        steps.append(box @ id(graph.space(kept)) if kept else box)
+        live = [*node.outs, *kept]
+    position = {wire: k for k, wire in enumerate(live)}
+    steps.append(_wiring(graph.space(live), [position[w] for w in graph.outputs]))
+    term = seq(*(step for step in steps if not (isinstance(step, Wiring) and step.targets is None)) or (id(graph.space(graph.inputs)),))
+    term.__dict__["graph"] = graph  # what lowering it again would give, up to numbering
+    return term
+
+
+def _wiring(dom: Space, targets: list[int]) -> Term:
+    return id(dom) if targets == list(range(len(dom))) else Wiring(dom, tuple(targets))
+
+
+def _local(name: str) -> str | None:
+    return None

@@ -1,0 +1,269 @@
+"""``compile``: term → plain ``torch.nn.Module``, the meaning in torch.
+
+One module per ``named`` scope, straight-line code in each ``forward`` (``print(model.code)``), one ``state_dict`` entry per true
+parameter under its own name. The recorded aten calls are those of the hand-written module.
+
+>>> import catlearn as cl, torch
+>>> net = cl.linear(cl.R(4), cl.R(3)).named("stem") >> cl.relu >> cl.linear(cl.R(3), cl.R(2)).named("head")
+>>> model = compile(net)
+>>> list(model.state_dict())
+['stem.linear.weight', 'stem.linear.bias', 'head.linear.weight', 'head.linear.bias']
+>>> print(model.code)
+def forward(self, x0):
+    if x0.shape[-1:] != (4,):
+        refuse(x0)
+    x0 = self.stem(x0)
+    x0 = F.relu(x0)
+    x0 = self.head(x0)
+    return x0
+>>> model(torch.zeros(5, 4)).shape
+torch.Size([5, 2])
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import torch
+from torch import nn
+
+from catlearn import errors
+from catlearn.core.graph import Graph, Region
+from catlearn.core.spaces import Space
+from catlearn.core.term import Term
+from catlearn.meanings import runtime
+from catlearn.meanings.emit import Emitter, check_lines, result
+from catlearn.meanings.initialise import check_params, fresh
+
+_serial = count()
+
+
+class Arrow(nn.Module):
+    """A compiled scope. ``code`` is the text of its ``forward``; the outermost one knows its ``term``."""
+
+    code: str
+    term: Term
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*inputs, **kwargs)
+        except (RuntimeError, TypeError, IndexError) as error:
+            if "term" in self.__dict__ and not isinstance(error, errors.CatlearnError):
+                runtime.explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
+            raise
+
+
+class Parameters(nn.Module):
+    """The parameters and state of one box."""
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__()
+        self.title = title
+
+    def extra_repr(self) -> str:
+        return self.title
+
+
+def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[str, Any] | None = None,
+            sizes: Mapping[str, int] | None = None, device: Any = None, dtype: Any = None, seed: int = 0) -> Arrow:  # fmt: skip
+    """The torch module of a term.
+
+    ``params`` and ``state`` (name → tensor) override the starting values, which are otherwise drawn from ``seed``; ``sizes`` gives
+    values to symbolic sizes (needed if a parameter has one). Inputs are positional, one tensor ``(*batch, *event)`` per wire; the
+    result is a tensor, a tuple, or ``()`` for one, many, no outputs. Raises ``ParamMismatch``, ``SizeUnknown``, ``ReservedName``,
+    ``NoRule``.
+    """
+    graph, sizes = term.graph, dict(sizes or {})
+    for name in (*graph.params, *graph.states):
+        _check_path(name)
+    model = _Builder(graph, sizes).build(graph.root)
+    values = fresh(graph.params, seed, sizes, dtype)
+    if params is not None:
+        check_params(graph.params, params, sizes)
+        values = {name: _as(values[name], params[name], dtype) for name in values}
+    for name, param in graph.params.items():
+        trainable = param.trainable and values[name].is_floating_point()
+        _place(model, name).register_parameter(name.rpartition(".")[2], nn.Parameter(values[name], requires_grad=trainable))
+    buffers = fresh(graph.states, seed, sizes, dtype)
+    if state is not None:
+        check_params(graph.states, state, sizes)
+        buffers = {name: _as(buffers[name], state[name], dtype) for name in buffers}
+    for name, value in buffers.items():
+        _place(model, name).register_buffer(name.rpartition(".")[2], value)
+    _label(model, graph)
+    model.__dict__["term"] = term
+    return model.to(device) if device is not None else model
+
+
+def _as(default: torch.Tensor, given: Any, dtype: Any) -> torch.Tensor:
+    value = torch.as_tensor(given).detach().clone()
+    return value.to(dtype) if dtype and value.is_floating_point() else value
+
+
+def _check_path(name: str) -> None:
+    for part in name.split("."):
+        if hasattr(nn.Module, part) or part in ("code", "term", "title"):
+            raise errors.ReservedName(part, name)
+
+
+def _place(model: nn.Module, name: str) -> nn.Module:
+    """The module that holds a parameter, made on the way if it is not there."""
+    for part in name.split(".")[:-1]:
+        if part not in model._modules:
+            model.add_module(part, Parameters())
+        model = model._modules[part]  # type: ignore[assignment]
+    return model
+
+
+def _label(model: nn.Module, graph: Graph) -> None:
+    for node in graph.root.nodes():
+        try:
+            holder = model.get_submodule(node.name)
+        except AttributeError:
+            continue
+        if isinstance(holder, Parameters):
+            holder.title = str(node.op)
+
+
+class _Builder:
+    """Builds the module of every region, the innermost first; equal code is compiled once."""
+
+    def __init__(self, graph: Graph, sizes: dict[str, int]) -> None:
+        self.graph, self.sizes = graph, sizes
+        self.keys = {wire: name for name, wire in graph.param_wires.items()}
+        for name, (_, wire) in graph.state_wires.items():
+            self.keys[wire] = name
+        self.keys.update({old: name for name, (old, _) in graph.state_wires.items()})
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self.extras = _foreign(graph, self.keys)
+
+    def build(self, root: Region) -> Arrow:
+        modules: dict[tuple[str, ...], Arrow] = {}
+        for region in reversed(_preorder(root)):
+            code = self.code(region)
+            made = type(_class_name(region.path), (Arrow,), {"forward": self.function(code, root is region), "code": code})()
+            for item in region.items:
+                if isinstance(item, Region):
+                    if hasattr(nn.Module, item.path[-1]):
+                        raise errors.ReservedName(item.path[-1], ".".join(item.path))
+                    made.add_module(item.path[-1], modules.pop(item.path))
+            modules[region.path] = made
+        return modules[()]
+
+    def function(self, code: str, root: bool) -> Callable[..., Any]:
+        if root or code not in self.functions:
+            file = f"<catlearn {next(_serial)}>"
+            linecache.cache[file] = (len(code), None, code.splitlines(True), file)
+            space = {**runtime.NAMESPACE}
+            if root:
+                space["refuse"] = runtime.refuser(self.graph.space(self.graph.inputs))
+            exec(builtins.compile(code, file, "exec"), space)
+            self.functions[code] = space["forward"]
+        return self.functions[code]
+
+    def code(self, region: Region) -> str:
+        depth, root = len(region.path), not region.path
+
+        def param(wire: int) -> str | None:
+            key = self.keys.get(wire)
+            return None if key is None or tuple(key.split(".")[:depth]) != region.path else _attribute("self", key.split(".")[depth:])
+
+        e = Emitter(self.graph, param, self.sizes)
+        extras = self.extras[region.path]
+        uses = [wire for item in region.items for wire in self.arguments(item)]
+        names = e.begin(region.dom, extras, uses, region.cod)
+        if root:
+            e.lines += check_lines(self.graph, region.dom, names, self.sizes)
+        e.bind_dims(region.dom)
+        for item in region.items:
+            if isinstance(item, Region):
+                self.call(e, item)
+            else:
+                e.run(item)
+        outs = [e.use(wire) for wire in region.cod]
+        if root:
+            outs = _full_batch(e, region.dom, region.cod, outs, names)
+        body = [*e.lines, f"return {result(outs)}"]
+        return "\n".join([f"def forward({', '.join(['self', *names])}):", *("    " + line for line in body)])
+
+    def arguments(self, item: Any) -> Sequence[int]:
+        return (*item.dom, *self.extras[item.path]) if isinstance(item, Region) else item.args
+
+    def call(self, e: Emitter, region: Region) -> None:
+        args = ", ".join([e.use(wire) for wire in self.arguments(region)])
+        inside, outs, seen = set(region.dom), [], set()
+        for wire in region.cod:  # a wire that only passes through keeps the variable it has
+            new = wire not in inside and wire not in seen and self.keys.get(wire) is None and wire not in e.text
+            seen.add(wire)
+            outs += e.define([wire]) if new else ["_"]
+        target = _attribute("self", [region.path[-1]])
+        text = f"checkpoint({target}, {args}, use_reentrant=False)" if region.checkpoint else f"{target}({args})"
+        e.lines.append(f"{', '.join(outs)} = {text}" if outs else text)
+
+
+def _full_batch(e: Emitter, inputs: Sequence[int], outputs: Sequence[int], texts: list[str], names: list[str]) -> list[str]:
+    """Outputs that depend on no input are repeated over the batch."""
+    if not inputs:
+        return texts
+    return [e.expanded(out, text, inputs[0], names[0]) if out in e._unbatched and e.graph.wires[out].batched else text
+            for out, text in zip(outputs, texts, strict=True)]  # fmt: skip
+
+
+def _foreign(graph: Graph, keys: Mapping[int, str]) -> dict[tuple[str, ...], list[int]]:
+    """For each region the wires it reads that are neither its own inputs, nor made in it, nor parameters held by it."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    made: dict[tuple[str, ...], set[int]] = {}
+    for region in reversed(_preorder(graph.root)):
+        own, needed = set(region.dom), {}
+        for item in region.items:
+            wires = (*item.dom, *found[item.path]) if isinstance(item, Region) else item.args
+            for wire in wires:
+                held = wire in keys and tuple(keys[wire].split(".")[: len(region.path)]) == region.path
+                if wire not in own and not held:
+                    needed[wire] = None
+            own |= made[item.path] if isinstance(item, Region) else set(item.outs)
+        for wire in region.cod:
+            if wire not in own and not (wire in keys and tuple(keys[wire].split(".")[: len(region.path)]) == region.path):
+                needed[wire] = None
+        found[region.path], made[region.path] = list(needed), set(region.cod)
+    return found
+
+
+def _preorder(root: Region) -> list[Region]:
+    found, stack = [], [root]
+    while stack:
+        top = stack.pop()
+        found.append(top)
+        stack += [item for item in reversed(top.items) if isinstance(item, Region)]
+    return found
+
+
+def _attribute(owner: str, path: Sequence[str]) -> str:
+    for part in path:
+        owner = f"{owner}.{part}" if part.isidentifier() and not keyword.iskeyword(part) else f"getattr({owner}, {part!r})"
+    return owner
+
+
+def _class_name(path: tuple[str, ...]) -> str:
+    word = "".join(c for c in (path[-1] if path else "Arrow") if c.isalnum() or c == "_")
+    return word[:1].upper() + word[1:] if word[:1].isalpha() else f"Arrow{word}"
+
+
+def run(term: Term, inputs: Sequence[Any], params: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
+    """``f(x, ...)``: compile once, then run with fresh or given parameters, with gradients where the parameters ask for them."""
+    cached = term.__dict__.setdefault("_compiled", {})
+    if seed not in cached:
+        cached[seed] = compile(term, seed=seed)
+    model = cached[seed]
+    if params is None:
+        return model(*inputs)
+    check_params(term.params, params)
+    return torch.func.functional_call(model, dict(params), tuple(inputs))
+
+
+__all__ = ["Arrow", "Parameters", "Space", "compile", "run"]
