@@ -141,7 +141,7 @@ class ParamMismatch(CatlearnError):
 
     code = "CL204"
 
-    def __init__(self, missing: Iterable[str] = (), unexpected: Iterable[str] = (), shapes: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def __init__(self, missing: Iterable[str] = (), unexpected: Iterable[str] = (), shapes: Mapping[str, str] = {}) -> None:
         rows = [f"missing: {name}" for name in missing] + [f"not a parameter: {name}" for name in unexpected]
         rows += [f"{name}: {text}" for name, text in shapes.items()]
         super().__init__("the parameters do not fit the term", rows[:20], "compare with term.params")

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from catlearn import errors
+from catlearn.core.combinators import copy, id
 from catlearn.core.op import Param
 from catlearn.core.spaces import Space, parameter
-from catlearn.core.term import Wiring, copy, id
+from catlearn.core.term import Wiring
 
 if TYPE_CHECKING:
     from catlearn.core.term import Term
@@ -83,6 +84,7 @@ def renamed(old: str, param: Param, new: str) -> Cell:
 
 def whiskered(cell: Cell, prefix: str) -> Cell:
     """The same cell seen from outside the scope ``prefix``."""
+
     def move(names: Mapping[str, Any]) -> dict[str, Any]:
         return {f"{prefix}.{name}": value for name, value in names.items()}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from catlearn.core.combinators import id, par, seq
 from catlearn.core.functor import Endofunctor, Functor
 from catlearn.core.names import resolve
 from catlearn.core.spaces import I, Space
-from catlearn.core.term import Box, Repeat, Reparam, Scope, Term, Wiring, id, par, seq
+from catlearn.core.term import Box, Reparam, Repeat, Scope, Term, Wiring
 
 
 class _Located:

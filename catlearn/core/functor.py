@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from catlearn.core.combinators import par, seq
 from catlearn.core.op import Op
 from catlearn.core.spaces import Space
-from catlearn.core.term import Box, Par, Repeat, Reparam, Scope, Seq, Term, Wiring, children, par, seq
+from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring, children
 
 M = TypeVar("M")
 

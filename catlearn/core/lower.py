@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from typing import Any
 
 from catlearn import errors
@@ -17,7 +16,7 @@ from catlearn.core.names import resolve
 from catlearn.core.op import Param
 from catlearn.core.points import Explicit, Point
 from catlearn.core.spaces import Space
-from catlearn.core.term import Box, Par, Repeat, Reparam, Scope, Seq, Term, Wiring, factors
+from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring, factors
 
 
 @dataclass
@@ -187,7 +186,7 @@ class _Lowering:
         targets = [context.prefix + target for target in cell.targets]
         # where the reading happens: the innermost scope that holds all targets, before the part that is being lowered now
         paths = [self.regions[-1].path, *(tuple(target.split(".")[:-2]) for target in targets)]
-        depth = len(commonprefix(paths))
+        depth = next((i for i, step in enumerate(zip(*paths, strict=False)) if len(set(step)) > 1), min(map(len, paths)))
         here, nodes = self.regions[depth], Region()
         outs = self.graph.splice(cell.read.graph, sources, nodes, f"{targets[0]}/")
         position = len(here.items) if here is self.regions[-1] else len(here.items) - 1

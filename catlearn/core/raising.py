@@ -8,10 +8,11 @@ Law: ``same(raise_graph(f.graph), f)``, with equal parameter names.
 
 from __future__ import annotations
 
+from catlearn.core.combinators import id, par, seq
 from catlearn.core.graph import Graph
 from catlearn.core.points import Explicit, point
 from catlearn.core.spaces import Space
-from catlearn.core.term import Box, Term, Wiring, id, par, seq
+from catlearn.core.term import Box, Term, Wiring
 
 
 def raise_graph(graph: Graph) -> Term:
@@ -29,19 +30,15 @@ def raise_graph(graph: Graph) -> Term:
         position = {wire: k for k, wire in enumerate(live)}
         kept = [wire for wire in dict.fromkeys(live) if last_use.get(wire, -1) > i]
         steps.append(_wiring(graph.space(live), [position[w] for w in (*node.args, *kept)]))
-        box = Box(Explicit(node.op, graph.space(node.outs), node.data), graph.space(node.args), _local(node.name))
+        box = Box(Explicit(node.op, graph.space(node.outs), node.data), graph.space(node.args))
         steps.append(box @ id(graph.space(kept)) if kept else box)
         live = [*node.outs, *kept]
     position = {wire: k for k, wire in enumerate(live)}
     steps.append(_wiring(graph.space(live), [position[w] for w in graph.outputs]))
     term = seq(*(step for step in steps if not (isinstance(step, Wiring) and step.targets is None)) or (id(graph.space(graph.inputs)),))
-    term.__dict__["graph"] = graph  # what lowering it again would give, up to numbering
+    object.__setattr__(term, "graph", graph)  # what lowering it again would give, up to numbering
     return term
 
 
 def _wiring(dom: Space, targets: list[int]) -> Term:
     return id(dom) if targets == list(range(len(dom))) else Wiring(dom, tuple(targets))
-
-
-def _local(name: str) -> str | None:
-    return None

@@ -155,7 +155,7 @@ _PRIME, _BASE = (1 << 61) - 1, 0x5BD1E995_1B873593 % ((1 << 61) - 1)
 class Space:
     """A row of wires. ``I`` is the empty row; ``x @ y`` concatenates in constant time; iterate or index to get wires."""
 
-    __slots__ = ("_hash", "_len", "_power", "_left", "_right", "_wires")
+    __slots__ = ("_hash", "_left", "_len", "_power", "_right", "_wires")
 
     def __init__(self, wires: tuple[Wire, ...] = ()) -> None:
         self._wires: tuple[Wire, ...] | None = wires

@@ -6,6 +6,8 @@ functors (``catlearn.core.functor``) or walk the graph (``catlearn.core.graph``)
 
 Laws: ``>>`` and ``@`` are associative on the nose (``==`` ignores bracketing); everything else that holds in a cartesian category
 holds for ``catlearn.same``. Building is linear and nothing recurses, so a left fold of 50,000 boxes is fine.
+
+Longer than a full file because the seven constructors and the walk over them are one definition.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from catlearn import errors
 from catlearn.core.op import Op, Param, typecheck
 from catlearn.core.source import Source, here
-from catlearn.core.spaces import I, Space
+from catlearn.core.spaces import Space
 
 if TYPE_CHECKING:
     from catlearn.core.cells import Cell
@@ -37,7 +39,7 @@ class Term(ABC):
     # -- composing -----------------------------------------------------------------------------------------------
 
     def __rshift__(self, other: Any) -> Term:
-        other = _as_term(other, self.cod, ">>")
+        other = as_term(other, self.cod, ">>")
         if other is NotImplemented:
             raise errors.NotATerm(f"{self.title} >> {type(other).__name__}: only a term or a schema can follow a term")
         return Seq(self, other)
@@ -122,15 +124,12 @@ class Term(ABC):
     __repr__ = __str__
 
 
-_node = dataclass(frozen=True, eq=False, repr=False)
-
-
 def _set(term: Term, **values: Any) -> None:
     for name, value in values.items():
         object.__setattr__(term, name, value)
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Box(Term):
     """One op on wires, with its own parameters. ``name=None`` is an open name, resolved by occurrence."""
 
@@ -161,7 +160,7 @@ class Box(Term):
         return self.name or self.op.name
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Wiring(Term):
     """Output i is input ``targets[i]``: identity (``targets=None``), permutation, copy and discard are all of this form."""
 
@@ -179,7 +178,7 @@ class Wiring(Term):
         return "id" if self.targets is None else "wiring"
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Seq(Term):
     """``first`` then ``second``."""
 
@@ -199,7 +198,7 @@ class Seq(Term):
         return "composite"
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Par(Term):
     """``left`` beside ``right``: the product ×, dimensions add."""
 
@@ -217,7 +216,7 @@ class Par(Term):
         return "product"
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Repeat(Term):
     """``body`` n times in a row, with own parameters ``0.x, 1.x, ...`` or, if shared, the same ones."""
 
@@ -242,7 +241,7 @@ class Repeat(Term):
         return f"repeat({self.n})"
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Scope(Term):
     """A named part: a prefix for names, one folded box in a picture, one ``nn.Module`` when compiled."""
 
@@ -262,7 +261,7 @@ class Scope(Term):
         return self.name
 
 
-@_node
+@dataclass(frozen=True, eq=False, repr=False)
 class Reparam(Term):
     """``body`` with 2-cells on its parameters: each cell reads some of the body's parameters off new ones."""
 
@@ -281,35 +280,6 @@ class Reparam(Term):
     @property
     def title(self) -> str:
         return f"reparam of {self.body.title}"
-
-
-# --- wirings ----------------------------------------------------------------------------------------------------------
-
-
-def id(x: Space) -> Term:
-    """The identity on x."""
-    return Wiring(_space(x, "id"))
-
-
-def swap(x: Space, y: Space) -> Term:
-    """The symmetry ``x @ y → y @ x``."""
-    n, m = len(_space(x, "swap")), len(_space(y, "swap"))
-    return Wiring(x @ y, (*range(n, n + m), *range(n)))
-
-
-def copy(x: Space, n: int = 2) -> Term:
-    """The diagonal ``x → x @ x`` (or n times x)."""
-    return Wiring(_space(x, "copy"), tuple(range(len(x))) * n)
-
-
-def discard(x: Space) -> Term:
-    """The unique map ``x → I``."""
-    return Wiring(_space(x, "discard"), ())
-
-
-def repeat(n: int, body: Term, shared: bool = False) -> Term:
-    """``body`` n times in a row: own parameters ``0.x, 1.x, ...`` or, if ``shared``, the same ones every time."""
-    return Repeat(n, _as_term(body, None, "repeat"), shared)
 
 
 # --- walking, without recursion ---------------------------------------------------------------------------------------
@@ -367,24 +337,6 @@ def tokens(term: Term) -> Iterator[tuple[Any, ...]]:
             yield ("reparam", node.cells)
 
 
-def seq(*terms: Term) -> Term:
-    """Compose any number of terms, from left to right."""
-    result, *rest = terms
-    for term in rest:
-        result = result >> term
-    return result
-
-
-def par(*terms: Term) -> Term:
-    """Put any number of terms side by side; the empty product is ``id(I)``."""
-    if not terms:
-        return Wiring(I)
-    result, *rest = terms
-    for term in rest:
-        result = result @ term
-    return result
-
-
 def check_name(name: str, dots: bool = False) -> None:
     """Names are non-empty and have no dots (dots separate scopes)."""
     if not isinstance(name, str) or not name or ("." in name and not dots) or any(c in name for c in "*|?[]\n"):
@@ -392,13 +344,8 @@ def check_name(name: str, dots: bool = False) -> None:
                                   'nest scopes instead of dots: f.named("b").named("a") gives a.b')  # fmt: skip
 
 
-def _space(x: Any, what: str) -> Space:
-    if not isinstance(x, Space):
-        raise errors.BadSpace(f"{what}({x!r}) needs a space", next="for example cl.R(64)")
-    return x
-
-
-def _as_term(other: Any, dom: Space | None, what: str) -> Term:
+def as_term(other: Any, dom: Space | None, what: str) -> Term:
+    """A term as it is, a schema on ``dom``; a named error for anything else."""
     if isinstance(other, Term):
         return other
     instantiate: Callable[[Space], Term] | None = getattr(other, "instantiate", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from catlearn import errors
 from catlearn.core.graph import Graph, Node
@@ -186,14 +187,15 @@ def _new_state(node: Node) -> list[tuple[int, int]]:
 
 def expression(op: Op, e: Emitter, args: Sequence[str], data: int | None = None) -> str:
     """The torch expression of an op on argument texts: its format string or method; ``NoRule`` if it has neither."""
-    if op.torch is None:
+    rule: Any = op.torch
+    if rule is None:
         raise errors.NoRule("torch", str(op), "give the op a torch rule or a definition", e.node and e.node.source)
-    if callable(op.torch):
-        return op.torch(e, *args)
+    if callable(rule):
+        return rule(e, *args)
     data = data if data is not None or e.node is None else e.node.data
     named = {f"x{i}": text for i, text in enumerate(args[:data])}
     rest = dict(zip((*op.param_names, *op.state_names), args[data:], strict=True))
-    return op.torch.format(**named, **rest, self=op, training=e.training)
+    return rule.format(**named, **rest, self=op, training=e.training)
 
 
 def _symbol(size: Size) -> Dim | None:
@@ -232,4 +234,3 @@ def _known(size: Size, sizes: dict[str, int]) -> int | None:
         return evaluate(size, sizes)
     except errors.SizeUnknown:
         return None
-

@@ -29,7 +29,7 @@ def concrete(param: Param, sizes: Mapping[str, int], name: str) -> tuple[int, ..
     return tuple(evaluate(size, sizes, f"the parameter {name}") for size in param.wire.shape)
 
 
-def start(name: str, param: Param, seed: int = 0, sizes: Mapping[str, int] = {}, dtype: Any = None) -> torch.Tensor:  # noqa: B006
+def start(name: str, param: Param, seed: int = 0, sizes: Mapping[str, int] = {}, dtype: Any = None) -> torch.Tensor:
     """The tensor that a parameter starts from: drawn on the CPU in float32 and then cast, so that a seed means one thing."""
     shape, init = concrete(param, sizes, name), param.init
     kind = {"float": dtype or torch.get_default_dtype(), "index": torch.int64, "bool": torch.bool}[param.wire.kind]
@@ -52,12 +52,12 @@ def start(name: str, param: Param, seed: int = 0, sizes: Mapping[str, int] = {},
     return draw.to(kind)
 
 
-def fresh(params: Mapping[str, Param], seed: int = 0, sizes: Mapping[str, int] = {}, dtype: Any = None) -> dict[str, torch.Tensor]:  # noqa: B006
+def fresh(params: Mapping[str, Param], seed: int = 0, sizes: Mapping[str, int] = {}, dtype: Any = None) -> dict[str, torch.Tensor]:
     """A starting tensor for every parameter."""
     return {name: start(name, param, seed, sizes, dtype) for name, param in params.items()}
 
 
-def check_params(params: Mapping[str, Param], given: Mapping[str, Any], sizes: Mapping[str, int] = {}) -> None:  # noqa: B006
+def check_params(params: Mapping[str, Param], given: Mapping[str, Any], sizes: Mapping[str, int] = {}) -> None:
     """The given tensors are these parameters: same names, same shapes; ``ParamMismatch`` lists what is not."""
     missing, unexpected = [n for n in params if n not in given], [n for n in given if n not in params]
     shapes = {}

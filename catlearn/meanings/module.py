@@ -34,7 +34,6 @@ from torch import nn
 
 from catlearn import errors
 from catlearn.core.graph import Graph, Region
-from catlearn.core.spaces import Space
 from catlearn.core.term import Term
 from catlearn.meanings import runtime
 from catlearn.meanings.emit import Emitter, check_lines, result
@@ -52,7 +51,7 @@ class Arrow(nn.Module):
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         try:
             return super().__call__(*inputs, **kwargs)
-        except (RuntimeError, TypeError, IndexError) as error:
+        except (RuntimeError, TypeError, IndexError, AttributeError) as error:
             if "term" in self.__dict__ and not isinstance(error, errors.CatlearnError):
                 runtime.explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
             raise
@@ -256,7 +255,8 @@ def _class_name(path: tuple[str, ...]) -> str:
 
 def run(term: Term, inputs: Sequence[Any], params: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
     """``f(x, ...)``: compile once, then run with fresh or given parameters, with gradients where the parameters ask for them."""
-    cached = term.__dict__.setdefault("_compiled", {})
+    cached: dict[int, Arrow] = getattr(term, "_compiled", {})
+    object.__setattr__(term, "_compiled", cached)  # terms are frozen; what was compiled once is kept beside them
     if seed not in cached:
         cached[seed] = compile(term, seed=seed)
     model = cached[seed]
@@ -266,4 +266,4 @@ def run(term: Term, inputs: Sequence[Any], params: Mapping[str, Any] | None = No
     return torch.func.functional_call(model, dict(params), tuple(inputs))
 
 
-__all__ = ["Arrow", "Parameters", "Space", "compile", "run"]
+__all__ = ["Arrow", "Parameters", "compile", "run"]

@@ -83,4 +83,6 @@ def explain_failure(graph: Graph, inputs: Sequence[Any], params: Sequence[tuple[
             if len(kinds) > 1:
                 rows.append(f"two {what}s: " + ", ".join(f"{name} has {kind}" for kind, name in kinds.items()))
     if rows:
-        raise errors.BadInput("the inputs do not fit the term", rows, "bring tensors to one dtype and device: x.to(...), model.to(...)") from error
+        raise errors.BadInput(
+            "the inputs do not fit the term", rows, "bring tensors to one dtype and device: x.to(...), model.to(...)"
+        ) from error

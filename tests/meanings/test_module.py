@@ -1,0 +1,222 @@
+"""What would break for a torch user if ``compile`` gave anything but a plain, fast module."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import catlearn as cl
+from catlearn import errors
+from tests.aten import training_ops
+
+X, H, Y = cl.R(12), cl.R(16), cl.R(5)
+
+
+def block():
+    return cl.copy(H) >> (cl.linear(H, H) >> cl.gelu) @ cl.id(H) >> cl.add(H)
+
+
+def net():
+    return cl.linear(X, H).named("stem") >> cl.repeat(3, block()).named("body") >> cl.linear(H, Y).named("head")
+
+
+class ByHand(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Linear(12, 16)
+        self.body = nn.ModuleList(nn.Linear(16, 16) for _ in range(3))
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for layer in self.body:
+            x = F.gelu(layer(x)) + x
+        return self.head(x)
+
+
+def by_hand(model):
+    hand = ByHand()
+    hand.load_state_dict({k.replace(".linear", ""): v for k, v in model.state_dict().items()})
+    return hand
+
+
+def test_same_aten_ops_and_same_numbers_as_by_hand():
+    model, x = cl.compile(net()), torch.randn(7, 12)
+    hand = by_hand(model)
+    assert torch.equal(model(x), hand(x))
+    assert training_ops(model, x) == training_ops(hand, x)
+
+
+def test_the_recorder_sees_a_superfluous_op():
+    model, x = cl.compile(net()), torch.randn(7, 12)
+    other = cl.compile(net() >> cl.scale(Y, 1.0))
+    assert training_ops(model, x) != training_ops(other, x)
+
+
+def test_state_dict_keys_are_the_users_names():
+    keys = list(cl.compile(net()).state_dict())
+    assert keys[:4] == ["stem.linear.weight", "stem.linear.bias", "body.0.linear.weight", "body.0.linear.bias"]
+    assert len(keys) == 10
+
+
+def test_a_tied_weight_is_one_entry_and_one_gradient():
+    tied = net().at("body.*.weight").tie()
+    model, x = cl.compile(tied), torch.randn(7, 12)
+    assert [k for k in model.state_dict() if k.endswith("weight")] == ["stem.linear.weight", "body.0.linear.weight", "head.linear.weight"]
+    hand = by_hand(cl.compile(net()))
+    hand.load_state_dict({k.replace(".linear", ""): v for k, v in model.state_dict().items()}, strict=False)
+    for layer in hand.body:
+        layer.weight = hand.body[0].weight
+    for i in (1, 2):
+        hand.body[i].bias = nn.Parameter(model.state_dict()[f"body.{i}.linear.bias"])
+    model(x).sum().backward(), hand(x).sum().backward()
+    assert torch.equal(model.body.get_submodule("0").linear.weight.grad, hand.body[0].weight.grad)
+
+
+def test_a_frozen_parameter_asks_for_no_gradient():
+    model = cl.compile(net().at("stem").freeze())
+    assert [k for k, p in model.named_parameters() if not p.requires_grad] == ["stem.linear.weight", "stem.linear.bias"]
+
+
+def test_torch_compile_without_graph_breaks():
+    model, x = cl.compile(net()), torch.randn(7, 12)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x), model(x), atol=1e-6)
+
+
+def test_torch_export_with_a_dynamic_batch():
+    model = cl.compile(net())
+    program = torch.export.export(model, (torch.randn(3, 12),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    x = torch.randn(9, 12)
+    assert torch.allclose(program.module()(x), model(x), atol=1e-6)
+
+
+def test_deepcopy_functional_call_and_parametrizations():
+    model, x = cl.compile(net()), torch.randn(7, 12)
+    twin = copy.deepcopy(model)
+    assert torch.equal(twin(x), model(x)) and twin.stem.linear.weight is not model.stem.linear.weight and twin.term == model.term
+    zeros = {k: torch.zeros_like(v) for k, v in model.named_parameters()}
+    assert torch.func.functional_call(model, zeros, (x,)).abs().max() == 0
+
+    class Double(nn.Module):
+        def forward(self, w):
+            return 2 * w
+
+    before = model(x)
+    nn.utils.parametrize.register_parametrization(twin.head.linear, "weight", Double())
+    expected = 2 * before - model.state_dict()["head.linear.bias"]
+    assert torch.allclose(twin(x), expected, atol=1e-6)
+
+
+def test_autocast_and_dtype_and_seed():
+    model, x = cl.compile(net(), dtype=torch.float64), torch.randn(7, 12)
+    assert model(x.double()).dtype == torch.float64
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert cl.compile(net())(x).dtype == torch.bfloat16
+    same, other = cl.compile(net(), seed=3), cl.compile(net(), seed=4)
+    assert torch.equal(cl.compile(net(), seed=3)(x), same(x)) and not torch.equal(other(x), same(x))
+
+
+def test_ddp_sees_every_parameter(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model, x = cl.compile(net()), torch.randn(7, 12)
+        parallel = nn.parallel.DistributedDataParallel(model)
+        parallel(x).sum().backward()
+        assert all(p.grad is not None for p in model.parameters())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_a_checkpointed_scope_computes_the_same_and_keeps_less():
+    plain, x = cl.compile(net()), torch.randn(7, 12)
+    saved = {}
+    for name, model in (("plain", plain), ("checkpointed", cl.compile(net().at("body").checkpoint(), plain.state_dict()))):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t):
+            out = model(x)
+        out.sum().backward()
+        saved[name] = (sum(sizes), [p.grad.clone() for p in model.parameters()])
+    assert saved["checkpointed"][0] < saved["plain"][0] / 2
+    assert all(torch.equal(a, b) for a, b in zip(saved["plain"][1], saved["checkpointed"][1], strict=True))
+
+
+def test_many_one_and_no_outputs():
+    x = torch.randn(2, 5)
+    assert isinstance(cl.compile(cl.copy(Y))(x), tuple)
+    assert torch.equal(cl.compile(cl.id(Y))(x), x)
+    assert cl.compile(cl.discard(Y))(x) == ()
+
+
+def test_a_constant_output_has_the_batch_of_the_input():
+    f = cl.discard(Y) >> cl.full(cl.R(3), 2.0)
+    assert torch.equal(cl.compile(f)(torch.randn(4, 5)), torch.full((4, 3), 2.0))
+
+
+def test_symbolic_sizes_are_read_off_the_inputs():
+    n = cl.dim("n")
+    f = cl.copy(cl.R(n, 3)) >> cl.reshape(cl.R(n, 3), (3 * n,)) @ cl.reshape(cl.R(n, 3), (-1,)) >> cl.add
+    model = cl.compile(f)
+    for size in (2, 5):
+        x = torch.randn(4, size, 3)
+        assert torch.equal(model(x), 2 * x.flatten(1))
+
+
+def test_a_parameter_of_symbolic_size_needs_the_size():
+    f = cl.linear(cl.R(cl.dim("n")), Y)
+    with pytest.raises(errors.SizeUnknown, match="sizes="):
+        cl.compile(f)
+    assert cl.compile(f, sizes={"n": 7})(torch.randn(2, 7)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ((torch.randn(7, 11),), "given \\(7, 11\\), needed \\(\\*batch, 12\\)"),
+        ((torch.randn(7, 12, dtype=torch.float64),), "two dtypes"),
+        ((torch.randint(5, (7, 12)),), "floating-point"),
+        ((torch.empty(7, 12, device="meta"),), "two devices"),
+        ((torch.randn(7, 12), torch.randn(7, 12)), "2 inputs given, 1 needed"),
+        (("a string",), "torch.Tensor"),
+    ],
+    ids=["shape", "dtype", "kind", "device", "count", "type"],
+)
+def test_bad_inputs_are_named(inputs, words):
+    with pytest.raises(errors.BadInput, match=words):
+        cl.compile(net())(*inputs)
+
+
+def test_different_batches_are_named():
+    with pytest.raises(errors.BadInput, match="batch axes differ"):
+        cl.compile(cl.linear(X, Y) @ cl.linear(X, Y) >> cl.add)(torch.randn(2, 12), torch.randn(3, 12))
+
+
+def test_an_empty_batch_passes_through():
+    assert cl.compile(net())(torch.randn(0, 12)).shape == (0, 5)
+
+
+def test_names_that_python_cannot_hold():
+    model = cl.compile(cl.linear(X, H, name="class").named("lambda") >> cl.linear(H, Y, name="2nd layer"))
+    assert list(model.state_dict())[0] == "lambda.class.weight"
+    assert model(torch.randn(2, 12)).shape == (2, 5)
+    with pytest.raises(errors.ReservedName, match="forward"):
+        cl.compile(cl.linear(X, H).named("forward"))
+
+
+def test_given_parameters_are_checked():
+    params = dict(cl.compile(net()).state_dict())
+    params["stem.linear.weight"] = torch.zeros(3, 3)
+    params["extra"] = params.pop("head.linear.bias")
+    with pytest.raises(errors.ParamMismatch) as caught:
+        cl.compile(net(), params)
+    assert all(words in str(caught.value) for words in ("missing: head.linear.bias", "not a parameter: extra", "given (3, 3), needed (16, 12)"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu():
+    model, x = cl.compile(net()), torch.randn(7, 12)
+    on_gpu = copy.deepcopy(model).to("cuda")
+    assert torch.allclose(on_gpu(x.cuda()).cpu(), model(x), atol=1e-5)
