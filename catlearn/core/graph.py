@@ -63,6 +63,7 @@ class Graph:
     param_wires: dict[str, int] = field(default_factory=dict)
     states: dict[str, Param] = field(default_factory=dict)
     state_wires: dict[str, tuple[int, int]] = field(default_factory=dict)  # the old and the new
+    open: set[str] = field(default_factory=set)  # the names of parameters, states and effects that came from open box names
 
     def wire(self, type: Wire) -> int:
         """A new wire of this type."""

@@ -135,35 +135,39 @@ class _Lowering:
         self.next_name += 1
         op = box.op
         if isinstance(op, Point):
-            return [self.param(name, Param(op.space, op.init, op.trainable), occurrence)]
+            return [self.param(name, Param(op.space, op.init, op.trainable), occurrence, open=box.name is None)]
         if isinstance(op, Explicit):
-            return list(self.graph.add(op.op, tuple(wires), op.cod, self.key(name), op.data, box.source, self.regions[-1]))
+            return list(self.graph.add(op.op, tuple(wires), op.cod, self.key(name, box), op.data, box.source, self.regions[-1]))
         args = list(wires)
         for short, param in box.own_params.items():
-            args.append(self.param(f"{name}.{short}", param, occurrence))
+            args.append(self.param(f"{name}.{short}", param, occurrence, open=box.name is None))
         state = {f"{name}.{short}": param for short, param in op.state(box.dom).items()}
-        args += [self.state(key, param) for key, param in state.items()]
+        args += [self.state(key, param, box.name is None) for key, param in state.items()]
         cod = Space((*box.cod.wires, *(param.wire for param in state.values())))
-        key = name if op.effect == "pure" else self.key(name)
+        key = name if op.effect == "pure" else self.key(name, box)
         outs = self.graph.add(op, tuple(args), cod, key, len(wires), box.source, self.regions[-1])
         for key, new in zip(state, outs[len(box.cod) :], strict=True):
             self.graph.state_wires[key] = (self.graph.state_wires[key][0], new)
         return list(outs[: len(box.cod)])
 
-    def key(self, name: str) -> str:
+    def key(self, name: str, box: Box) -> str:
         """A name of its own for every run of an effect, also where a repeat shares the box."""
         seen = self.keys[name] = self.keys.get(name, 0) + 1
-        return name if seen == 1 else f"{name}#{seen}"
+        key = name if seen == 1 else f"{name}#{seen}"
+        if box.name is None:
+            self.graph.open.add(key)
+        return key
 
-    def state(self, key: str, param: Param) -> int:
+    def state(self, key: str, param: Param, open: bool) -> int:
         if key not in self.graph.state_wires:
+            self.graph.open.update([key] if open else [])
             wire = self.graph.wire(param.wire)
             self.graph.states[key], self.graph.state_wires[key] = param, (wire, wire)
         return self.graph.state_wires[key][1]
 
     # -- parameters, through the cells from the innermost to the outermost ---------------------------------------
 
-    def param(self, key: str, param: Param, owner: Any, outside: int | None = None) -> int:
+    def param(self, key: str, param: Param, owner: Any, outside: int | None = None, open: bool = False) -> int:
         outside = len(self.reparams) if outside is None else outside
         for level in reversed(range(outside)):
             context = self.reparams[level]
@@ -177,6 +181,7 @@ class _Lowering:
                 raise errors.NameUsedTwice(key, None, None)
             return self.graph.param_wires[key]
         self.owners[key] = owner
+        self.graph.open.update([key] if open else [])
         self.graph.params[key] = param
         wire = self.graph.param_wires[key] = self.graph.wire(param.wire)
         return wire

@@ -32,6 +32,7 @@ class Init:
 
     kind: str
     numbers: tuple[float, ...] = ()
+    dtype: str | None = None  # None: torch's default, or what compile is told
 
 
 @dataclass(frozen=True)

@@ -190,7 +190,8 @@ class Seq(Term):
 
     def __post_init__(self) -> None:
         if self.first.cod != self.second.dom:
-            raise errors.NotComposable(self.first, self.second)
+            ends = [factors(f) if isinstance(f, Seq) else [f] for f in (self.first, self.second)]
+            raise errors.NotComposable(ends[0][-1], ends[1][0])
         _set(self, dom=self.first.dom, cod=self.second.cod)
 
     @property

@@ -7,8 +7,11 @@ dead, as in hand-written code, so that activations are freed when they are not n
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 from catlearn import errors
@@ -16,6 +19,10 @@ from catlearn.core.graph import Graph, Node
 from catlearn.core.op import Op
 from catlearn.core.sizes import Dim, Poly, Size, dims, evaluate
 from catlearn.core.spaces import Space
+from catlearn.meanings.runtime import NAMESPACE
+
+# names that generated code uses itself
+_TAKEN = re.compile(r"[xp]\d+|size_.*|self|refuse|_.*")
 
 
 def unbatched(graph: Graph) -> set[int]:
@@ -52,6 +59,7 @@ class Emitter:
         self._variable: dict[int, int] = {}
         self._dims: dict[str, str] = {}
         self._unbatched = unbatched(self.graph)
+        self._extras: Sequence[int] = ()
 
     # -- variables -----------------------------------------------------------------------------------------------
 
@@ -66,6 +74,7 @@ class Emitter:
             names.append(f"x{self._count}")
             self._take(wire, self._count)
             self._count += 1
+        self._extras = extras
         for k, wire in enumerate(extras):
             self.text[wire] = f"p{k}"
             names.append(f"p{k}")
@@ -77,8 +86,7 @@ class Emitter:
     def variable(self, wire: int) -> str:
         """A variable for a new wire: the lowest one that is free."""
         if self._free:
-            number = min(self._free)
-            self._free.remove(number)
+            number = heappop(self._free)
         else:
             number, self._count = self._count, self._count + 1
         self._take(wire, number)
@@ -91,8 +99,18 @@ class Emitter:
             raise KeyError(f"wire {wire} is not defined here")
         self._uses[wire] -= 1
         if not self._uses[wire] and wire in self._variable:
-            self._free.append(self._variable.pop(wire))
+            heappush(self._free, self._variable.pop(wire))
         return text
+
+    def short(self, names: list[str], data: int) -> list[str]:
+        """A box's own name for its parameters where it has several: looking ``self.box`` up once is the fastest way to them."""
+        owners = {name.rpartition(".")[0] for name in names[data:]}
+        owner = owners.pop() if len(owners) == 1 and len(names) - data > 1 else ""
+        local = owner.rpartition(".")[2]
+        if not owner.startswith("self.") or not local.isidentifier() or _TAKEN.fullmatch(local) or keyword.iskeyword(local) or local in NAMESPACE:
+            return names
+        self.lines.append(f"{local} = {owner}")
+        return [*names[:data], *(f"{local}.{name.rpartition('.')[2]}" for name in names[data:])]
 
     def define(self, wires: Sequence[int]) -> list[str]:
         """Variables for new wires; ``_`` for a wire that nobody reads."""
@@ -133,9 +151,9 @@ class Emitter:
     @property
     def like(self) -> str:
         """Keyword arguments that give a new tensor the dtype and device of the network."""
-        for wire, text in self.text.items():
-            if self.graph.wires[wire].kind == "float" and (wire in self._variable or text.startswith("p")):
-                return f"dtype={text}.dtype, device={text}.device"
+        for wire in (*self._variable, *self._extras):
+            if self.graph.wires[wire].kind == "float":
+                return f"dtype={self.text[wire]}.dtype, device={self.text[wire]}.device"
         for wire in self.graph.param_wires.values():
             if (text := self.param(wire)) is not None and self.graph.wires[wire].kind == "float":
                 return f"dtype={text}.dtype, device={text}.device"
@@ -170,7 +188,7 @@ class Emitter:
         """One line for one node."""
         self.node, self.dom = node, self.graph.space(node.args[: node.data])
         self.cod = self.graph.space(node.outs)
-        self.names = [self.use(arg) for arg in node.args]
+        self.names = self.short([self.use(arg) for arg in node.args], node.data)
         text = expression(node.op, self, self.names)
         state = {new: self.names[len(node.args) - k] for k, new in _new_state(node)}
         outs = [out for out in node.outs if out not in state]

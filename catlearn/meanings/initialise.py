@@ -32,7 +32,8 @@ def concrete(param: Param, sizes: Mapping[str, int], name: str) -> tuple[int, ..
 def start(name: str, param: Param, seed: int = 0, sizes: Mapping[str, int] = {}, dtype: Any = None) -> torch.Tensor:
     """The tensor that a parameter starts from: drawn on the CPU in float32 and then cast, so that a seed means one thing."""
     shape, init = concrete(param, sizes, name), param.init
-    kind = {"float": dtype or torch.get_default_dtype(), "index": torch.int64, "bool": torch.bool}[param.wire.kind]
+    own = getattr(torch, init.dtype) if isinstance(init, Init) and init.dtype else torch.get_default_dtype()
+    kind = {"float": dtype or own, "index": torch.int64, "bool": torch.bool}[param.wire.kind]
     if not isinstance(init, Init):
         value = torch.as_tensor(init).detach().clone()
         if tuple(value.shape) != shape:
