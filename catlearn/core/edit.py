@@ -74,6 +74,10 @@ class _Mark(_Close):
         hit = self.leave() in self.scopes
         return replace_scope(scope, body, scope.checkpoint or hit)
 
+    def repeat(self, repeat: Repeat, body: Term) -> Term:
+        hit = not repeat.shared and self.leave() in self.scopes
+        return Repeat(repeat.n, body, repeat.shared, repeat.checkpoint or hit, repeat.source)
+
 
 def replace_scope(scope: Scope, body: Term, checkpoint: bool) -> Scope:
     """The same scope around another body."""
@@ -137,7 +141,7 @@ class _Tap(_Located, Functor[Tapped]):
             self.leave()
         term, taps = body
         if not taps:
-            return Repeat(repeat.n, term, repeat.shared, repeat.source), I
+            return Repeat(repeat.n, term, repeat.shared, repeat.checkpoint, repeat.source), I
         raise TapInRepeat
 
     def reparam(self, reparam: Reparam, body: Tapped) -> Tapped:
@@ -159,7 +163,7 @@ class _Unroll(_Close):
         if repeat.shared or not repeat.n:
             return super().repeat(repeat, body)
         self.leave()
-        return seq(*(Scope(str(i), body, source=repeat.source) for i in range(repeat.n)))
+        return seq(*(Scope(str(i), body, repeat.checkpoint, repeat.source) for i in range(repeat.n)))
 
 
 def tapped(term: Term, names: set[str]) -> Term:

@@ -31,11 +31,12 @@ from typing import Literal
 from catlearn import errors
 from catlearn.core.spaces import Space
 from catlearn.core.term import Term
-from catlearn.core.values import Values
+from catlearn.core.values import Values, colours
 
 Theory = Literal["cartesian", "commutative"]
 Pair = tuple[int, int]
-Constraint = tuple[tuple[int, ...], tuple[int, ...], str]  # these values correspond to those, in some order; and where they stand
+Where = tuple[str, int, int]  # ("output", i, 0), ("argument", value, i), ("new", state, 0)
+Constraint = tuple[tuple[int, ...], tuple[int, ...], Where]  # these values correspond to those, in some order; and where they stand
 Agenda = tuple[Constraint, "Agenda"] | None
 
 
@@ -87,26 +88,27 @@ class _Matching:
         self.clash: tuple[int, str] | None = None  # the first in writing order: where it stands, and its words
 
     def answer(self) -> Same:
-        waiting = self.propagate([(u, v, f"at output {i}") for i, (u, v) in enumerate(zip(self.f.outputs, self.g.outputs, strict=True))])
-        if self.clash is None:
-            waiting += self.propagate(list(self.closed_states()))
+        outputs = zip(self.f.outputs, self.g.outputs, strict=True)
+        waiting = self.propagate([(u, v, ("output", i, 0)) for i, (u, v) in enumerate(outputs)])
+        waiting += self.propagate(list(self.closed_states()))
         if self.clash is None:
             self.interface()
         if self.clash is None:
             waiting += self.open_states()
-            if waiting and not _Search(self, waiting).run():
-                self.clash = self.clash or (0, _differ("in the places where open names are used", "one pattern", "another"))
-        if self.clash is None:
-            self.dead_leaves()
-            return Same(True, {self.f.nodes[u]: self.g.nodes[v] for u, v in self.image.items() if self.is_open(u)})  # type: ignore[misc]
-        return Same(False, difference=self.clash[1])
+            if waiting and self.clash is None:
+                _Search(self, waiting).run()
+        if self.clash is not None:
+            return Same(False, difference=self.clash[1])
+        self.dead_leaves()
+        pairs = ((self.f.nodes[u], self.g.nodes[v]) for u, v in self.image.items() if self.is_open(u))
+        return Same(True, {str(name): str(new) for name, new in pairs})
 
     def is_open(self, u: int) -> bool:
         return self.f.heads[u][1] == "open"
 
     # -- propagation: what a pair forces -------------------------------------------------------------------------
 
-    def propagate(self, pairs: list[tuple[int, int, str]], stop: bool = False) -> list[Constraint]:
+    def propagate(self, pairs: list[tuple[int, int, Where]], stop: bool = False) -> list[Constraint]:
         """Pair values and all that this forces below them; what is left are unordered pairs of arguments."""
         waiting: list[Constraint] = []
         stack = pairs[::-1]
@@ -123,26 +125,34 @@ class _Matching:
             self.trail.append((u, v))
             kind, us, vs = self.f.heads[u][0], self.f.args[u], self.g.args[v]
             if kind == "unordered":
-                waiting.append((us, vs, f"at the arguments of {self.f.says(u)}"))
+                waiting.append((us, vs, ("argument", u, 0)))
             elif kind == "state":
-                new = self.f.new_states[u], self.g.new_states[v]
-                stack.append((*new, f"at the new value of state {self.f.nodes[u]!r}"))
+                stack.append((self.f.new_states[u], self.g.new_states[v], ("new", u, 0)))
+            elif kind == "part":
+                stack.append((us[0], vs[0], where))
             else:
-                stack += [(a, b, where if kind == "part" else f"at argument {i} of {self.f.says(u)}")
-                          for i, (a, b) in enumerate(zip(us, vs, strict=True))][::-1]  # fmt: skip
+                stack += [(us[i], vs[i], ("argument", u, i)) for i in reversed(range(len(us)))]
         return waiting
 
-    def report(self, u: int, v: int, where: str) -> None:
-        """Keep the clash that was written first."""
-        if self.clash is not None and self.clash[0] <= u:
+    def report(self, u: int, v: int, where: Where) -> None:
+        """Keep the clash that was written first: a leaf stands where it is read."""
+        position = u if self.f.args[u] or where[0] == "output" else where[1]
+        if self.clash is not None and self.clash[0] <= position:
             return
         f, g = self.f.says(u), self.g.says(v)
-        if self.f.heads[u] == self.g.heads[v]:
+        if self.f.heads[u] == self.g.heads[v]:  # alike by themselves, but one of them has another partner already
             if u in self.image:
                 f, g = f"{f}, used twice", f"{g} beside {self.g.says(self.image[u])}"
             else:
                 f, g = f"{f} beside {self.f.says(self.inverse[v])}", f"{g}, used twice"
-        self.clash = (u, _differ(where, f, g))
+        self.clash = (position, _differ(self.at(where), f, g))
+
+    def at(self, where: Where) -> str:
+        """A place in words, as f writes it."""
+        kind, value, i = where
+        if kind == "output":
+            return f"at output {value}"
+        return f"at argument {i} of {self.f.says(value)}" if kind == "argument" else f"at the new value of {self.f.says(value)}"
 
     def undo(self, length: int) -> None:
         """Forget the pairs made since the trail had this length."""
@@ -152,10 +162,10 @@ class _Matching:
 
     # -- the interface -------------------------------------------------------------------------------------------
 
-    def closed_states(self) -> Iterator[tuple[int, int, str]]:
+    def closed_states(self) -> Iterator[tuple[int, int, Where]]:
         for name, u in self.f.states.items():
             if name in self.g.states and not self.is_open(u):
-                yield u, self.g.states[name], f"at state {name!r}"
+                yield u, self.g.states[name], ("new", u, 0)
 
     def interface(self) -> None:
         """Closed names agree; of the open ones there are equally many of each kind."""
@@ -173,9 +183,7 @@ class _Matching:
     def open_states(self) -> list[Constraint]:
         us = tuple(u for u in self.f.states.values() if u not in self.image)
         vs = tuple(v for v in self.g.states.values() if v not in self.inverse)
-        if len(us) == 1:
-            return self.propagate([(us[0], vs[0], f"at state {self.f.nodes[us[0]]!r}")])
-        return [(us, vs, "at the states of dead boxes")] if us else []
+        return [(us, vs, ("new", us[0], 0))] if us else []
 
     def dead_leaves(self) -> None:
         """Open parameters that nothing reads correspond by kind, in writing order."""
@@ -190,26 +198,27 @@ class _Matching:
 
 
 class _Search:
-    """Unordered constraints solved by colours, and by trying where colours tie. ``agenda`` is a linked list, so that going back is free."""
+    """Unordered constraints solved by colours, and by trying where colours tie. ``agenda`` is a linked list, so going back is free."""
 
     limit = 20_000
 
     def __init__(self, matching: _Matching, waiting: list[Constraint]) -> None:
-        self.m = matching
-        self.us, self.vs = matching.f.colours(), matching.g.colours()
+        self.m, self.failures = matching, 0
+        self.us, self.vs = colours(matching.f, matching.g)
         self.agenda: Agenda = None
         self.push(waiting)
         self.choices: list[tuple[int, Agenda, Constraint, int, list[int]]] = []  # trail, rest, constraint, u, candidates left
+        self.first: tuple[int, str] | None = None  # the first clash met: what is told if nothing works
 
     def push(self, waiting: list[Constraint]) -> None:
         for constraint in reversed(waiting):
             self.agenda = (constraint, self.agenda)
 
-    def run(self) -> bool:
-        steps = 0
+    def run(self) -> None:
+        """Solve; otherwise leave a clash in the matching."""
         while self.agenda is not None:
             constraint, rest = self.agenda
-            us, vs = self.open(constraint)
+            us, vs = self.left(constraint)
             if not us and not vs:
                 self.agenda = rest
                 continue
@@ -218,25 +227,22 @@ class _Search:
             if best is not None and options[best]:
                 self.choices.append((len(self.m.trail), rest, (us, vs, constraint[2]), us[best], options[best]))
             else:
-                self.explain(us, vs, constraint[2])
-            steps += 1
-            if steps > self.limit:
-                raise errors.TooSymmetric("same", f"{self.limit} ways to pair open names were tried")
+                self.fail(us, vs, constraint[2])
             if not self.forward():
-                return False
+                self.m.clash = self.first
+                return
         self.m.clash = None
-        return True
 
-    def open(self, constraint: Constraint) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def left(self, constraint: Constraint) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What is left to pair of a constraint."""
-        left, us = Counter(constraint[1]), []
+        theirs, ours = Counter(constraint[1]), []
         for u in constraint[0]:
             v = self.m.image.get(u)
-            if v is not None and left[v]:
-                left[v] -= 1
+            if v is not None and theirs[v]:
+                theirs[v] -= 1
             else:
-                us.append(u)
-        return tuple(us), tuple(left.elements())
+                ours.append(u)
+        return tuple(ours), tuple(theirs.elements())
 
     def forward(self) -> bool:
         """The next untried choice, the latest first."""
@@ -246,18 +252,26 @@ class _Search:
             if not options:
                 self.choices.pop()
                 continue
-            v, self.agenda = options.pop(0), (constraint, rest)
-            before, self.m.clash = self.m.clash, None
+            v, self.agenda, self.m.clash = options.pop(0), (constraint, rest), None
             waiting = self.m.propagate([(u, v, constraint[2])], stop=True)
-            failed, self.m.clash = self.m.clash is not None, before or self.m.clash
-            if not failed:
+            if self.m.clash is None:
                 self.push(waiting)
                 return True
+            self.first = self.first or self.m.clash
+            self.count()
         return False
 
-    def explain(self, us: tuple[int, ...], vs: tuple[int, ...], where: str) -> None:
-        if self.m.clash is None:
+    def count(self) -> None:
+        self.failures += 1
+        if self.failures > self.limit:
+            raise errors.TooSymmetric(f"same tried {self.limit} ways to pair open names without an answer", (),
+                                      "close some names (name=, .named), or compare smaller parts")  # fmt: skip
+
+    def fail(self, us: tuple[int, ...], vs: tuple[int, ...], where: Where) -> None:
+        """No candidate: say what stands on one side only."""
+        self.count()
+        if self.first is None:
             shared = {self.us[u] for u in us} & {self.vs[v] for v in vs}
             f = [self.m.f.says(u) for u in us if self.us[u] not in shared] or [self.m.f.says(u) for u in us]
             g = [self.m.g.says(v) for v in vs if self.vs[v] not in shared] or [self.m.g.says(v) for v in vs]
-            self.m.clash = (0, _differ(where, "; ".join(f) or "nothing more", "; ".join(g) or "nothing more"))
+            self.first = (0, _differ(self.m.at(where), "; ".join(f) or "nothing more", "; ".join(g) or "nothing more"))

@@ -105,7 +105,7 @@ class Endofunctor(Functor[Term]):
         return par(*parts)
 
     def repeat(self, repeat: Repeat, body: Term) -> Term:
-        return Repeat(repeat.n, body, repeat.shared, repeat.source)
+        return Repeat(repeat.n, body, repeat.shared, repeat.checkpoint, repeat.source)
 
     def scope(self, scope: Scope, body: Term) -> Term:
         return Scope(scope.name, body, scope.checkpoint, scope.source)

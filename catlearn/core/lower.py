@@ -115,7 +115,7 @@ class _Lowering:
             if term.shared:
                 self.visit(term.body, wires)
             else:
-                self.scoped(str(i), term.body, wires, repeated=True)
+                self.scoped(str(i), term.body, wires, term.checkpoint, repeated=True)
 
         def finish() -> None:
             self.next_name = after
@@ -133,19 +133,19 @@ class _Lowering:
     def box(self, box: Box, wires: list[int]) -> list[int]:
         occurrence, name = self.next_name, self.prefix + self.names[self.next_name]
         self.next_name += 1
-        op = box.op
-        if isinstance(op, Point):
-            return [self.param(name, Param(op.space, op.init, op.trainable), occurrence, open=box.name is None)]
-        if isinstance(op, Explicit):
-            return list(self.graph.add(op.op, tuple(wires), op.cod, self.key(name, box), op.data, box.source, self.regions[-1]))
+        open = box.name is None
+        if isinstance(box.op, Point):
+            return [self.param(name, Param(box.op.space, box.op.init, box.op.trainable), occurrence, open=open)]
+        explicit = isinstance(box.op, Explicit)
+        op, data = (box.op.op, box.op.data) if explicit else (box.op, len(wires))
         args = list(wires)
-        for short, param in box.own_params.items():
-            args.append(self.param(f"{name}.{short}", param, occurrence, open=box.name is None))
-        state = {f"{name}.{short}": param for short, param in op.state(box.dom).items()}
-        args += [self.state(key, param, box.name is None) for key, param in state.items()]
+        for short, param in ({} if explicit else box.own_params).items():
+            args.append(self.param(f"{name}.{short}", param, occurrence, open=open))
+        state = {f"{name}.{short}": param for short, param in op.state(Space(box.dom.wires[:data])).items()}
+        args += [self.state(key, param, open) for key, param in state.items()]
         cod = Space((*box.cod.wires, *(param.wire for param in state.values())))
         key = name if op.effect == "pure" else self.key(name, box)
-        outs = self.graph.add(op, tuple(args), cod, key, len(wires), box.source, self.regions[-1])
+        outs = self.graph.add(op, tuple(args), cod, key, data, box.source, self.regions[-1])
         for key, new in zip(state, outs[len(box.cod) :], strict=True):
             self.graph.state_wires[key] = (self.graph.state_wires[key][0], new)
         return list(outs[: len(box.cod)])

@@ -63,7 +63,8 @@ class Fused:
 
     ``uses`` names what it reads among ``x0 x1 .. y0 y1 .. dy0 dy1 ..``, the parameters and the saved values; ``gives`` the arguments
     whose cotangents it returns; ``torch`` is its format string, a tuple expression if it gives several. A string may contain
-    ``{mask}``: a list of booleans telling which of ``gives`` are wanted.
+    ``{mask}``: a list of booleans telling which of ``gives`` are wanted; ``{order}``: how many event axes x0 has; ``{axis}``: the
+    op's ``axis``, counted from the right; ``{training}``; ``{self}``: the op.
     """
 
     uses: str

@@ -9,35 +9,42 @@ Law: ``same(raise_graph(f.graph), f)``, with equal parameter names.
 from __future__ import annotations
 
 from catlearn.core.combinators import id, par, seq
-from catlearn.core.graph import Graph
+from catlearn.core.graph import Graph, Node
 from catlearn.core.points import Explicit, point
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Term, Wiring
 
 
 def raise_graph(graph: Graph) -> Term:
-    """A term with this graph (flat: scopes are not rebuilt). State wires must have been made inputs and outputs before."""
+    """A term with this graph (flat: scopes are not rebuilt). A box with an effect keeps its full name, which is its key."""
     nodes = graph.nodes
     last_use: dict[int, int] = {}
     for i, node in enumerate(nodes):
-        last_use.update(dict.fromkeys(node.args, i))
+        last_use.update(dict.fromkeys(_without_state(node, node.args), i))
     last_use.update(dict.fromkeys(graph.outputs, len(nodes)))
 
     points = [point(name, param) for name, param in graph.params.items()]
     live = [*(graph.param_wires[name] for name in graph.params), *graph.inputs]
     steps: list[Term] = [par(*points, id(graph.space(graph.inputs)))]
     for i, node in enumerate(nodes):
+        args, outs = _without_state(node, node.args), _without_state(node, node.outs)
         position = {wire: k for k, wire in enumerate(live)}
         kept = [wire for wire in dict.fromkeys(live) if last_use.get(wire, -1) > i]
-        steps.append(_wiring(graph.space(live), [position[w] for w in (*node.args, *kept)]))
-        box = Box(Explicit(node.op, graph.space(node.outs), node.data), graph.space(node.args))
+        steps.append(_wiring(graph.space(live), [position[w] for w in (*args, *kept)]))
+        name = None if node.op.effect == "pure" else node.name
+        box = Box(Explicit(node.op, graph.space(outs), node.data), graph.space(args), name)
         steps.append(box @ id(graph.space(kept)) if kept else box)
-        live = [*node.outs, *kept]
+        live = [*outs, *kept]
     position = {wire: k for k, wire in enumerate(live)}
     steps.append(_wiring(graph.space(live), [position[w] for w in graph.outputs]))
     term = seq(*(step for step in steps if not (isinstance(step, Wiring) and step.targets is None)) or (id(graph.space(graph.inputs)),))
     object.__setattr__(term, "graph", graph)  # what lowering it again would give, up to numbering
     return term
+
+
+def _without_state(node: Node, wires: tuple[int, ...]) -> tuple[int, ...]:
+    """The arguments or outputs of a node that are not its state, which an explicit box finds by its name."""
+    return wires[: len(wires) - len(node.op.state_names)]
 
 
 def _wiring(dom: Space, targets: list[int]) -> Term:

@@ -142,7 +142,7 @@ class Box(Term):
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            check_name(self.name, dots=self.op.key == "parameter")
+            check_name(self.name, dots=self.op.key in ("parameter", "explicit"))
         try:
             _set(self, cod=typecheck(self.op, self.dom))
         except errors.BadBox as error:
@@ -224,6 +224,7 @@ class Repeat(Term):
     n: int
     body: Term
     shared: bool = False
+    checkpoint: bool = False  # recompute each copy in the backward pass (copies with own parameters only)
     source: Source | None = field(default_factory=here)
     dom: Space = field(init=False)
     cod: Space = field(init=False)
@@ -331,7 +332,7 @@ def tokens(term: Term) -> Iterator[tuple[Any, ...]]:
         elif isinstance(node, Seq | Par):
             yield (type(node).__name__, len(factors(node)))
         elif isinstance(node, Repeat):
-            yield ("repeat", node.n, node.shared)
+            yield ("repeat", node.n, node.shared, node.checkpoint)
         elif isinstance(node, Scope):
             yield ("scope", node.name, node.checkpoint)
         elif isinstance(node, Reparam):

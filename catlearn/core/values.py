@@ -14,7 +14,6 @@ x + y = y + x, x · y = y · x). Linear in the boxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from catlearn.core.graph import Graph, Node
@@ -97,31 +96,30 @@ class Values:
 
     # -- colours: what can be seen of a value without the open names ---------------------------------------------
 
-    def colours(self, rounds: int = 8) -> list[int]:
-        """A number for each value that any renaming of open names keeps; values of two graphs that can correspond have the same.
-
-        Colours run up from the leaves, then down from the outputs, until they tell no more values apart.
-        """
-        colour = [hash(head) for head in self.heads]
-        roots: dict[int, list[int]] = {}
+    def refine(self, colour: list[int]) -> None:
+        """One round of colouring, up from the leaves and down from the outputs; any renaming of open names keeps colours."""
+        for value, args in enumerate(self.args):
+            below = [colour[a] for a in args]
+            colour[value] = hash((colour[value], *(sorted(below) if self.heads[value][0] == "unordered" else below)))
+        above: dict[int, list[int]] = {}
         for i, value in enumerate(self.outputs):
-            roots.setdefault(value, []).append(i)
+            above.setdefault(value, []).append(i)
         for state, new in self.new_states.items():
-            roots.setdefault(new, []).append(hash((self.heads[state], self.graph.states.keys() and "new")))
-        seen = 0
-        for _ in range(rounds):
-            for value, args in enumerate(self.args):
-                below: Iterable[int] = (colour[a] for a in args)
-                colour[value] = hash((colour[value], *(sorted(below) if self.heads[value][0] == "unordered" else below)))
-            above: dict[int, list[int]] = {value: list(marks) for value, marks in roots.items()}
-            for value in reversed(range(len(colour))):
-                if value in above:  # dead values have nothing above them and give nothing
-                    context = hash(tuple(sorted(above[value])))
-                    for i, a in enumerate(self.args[value]):
-                        place = 0 if self.heads[value][0] == "unordered" else i
-                        above.setdefault(a, []).append(hash((colour[value], context, place)))
-                    colour[value] = hash((colour[value], context))
-            if len(set(colour)) == seen:
-                break
-            seen = len(set(colour))
-        return colour
+            above.setdefault(new, []).append(hash(("new", colour[state])))
+        for value in reversed(range(len(colour))):
+            if value in above:  # dead values have nothing above them and give nothing
+                colour[value] = hash((colour[value], *sorted(above.pop(value))))
+                for i, a in enumerate(self.args[value]):
+                    place = 0 if self.heads[value][0] == "unordered" else i
+                    above.setdefault(a, []).append(hash((colour[value], place)))
+
+
+def colours(f: Values, g: Values) -> tuple[list[int], list[int]]:
+    """Colours refined side by side until they tell no more apart: values that can correspond have one colour."""
+    rows = [hash(head) for head in f.heads], [hash(head) for head in g.heads]
+    seen = (0, 0)
+    while (now := (len(set(rows[0])), len(set(rows[1])))) != seen:
+        seen = now
+        f.refine(rows[0])
+        g.refine(rows[1])
+    return rows

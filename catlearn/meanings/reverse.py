@@ -83,6 +83,17 @@ class _Tape(Builder):
         self.active: set[int] = set()
         self.entries: list[_Entry] = []
         self.taping = True
+        # wires without batch axes: parameters, and all that is computed from them and from constants alone
+        self.flat = {i for i, wire in enumerate(graph.wires) if wire.role != "data"}
+
+    def node(self, op: Op, args: tuple[int, ...]) -> tuple[int, ...]:
+        outs = super().node(op, args)
+        self.flat.update(o for o in outs if self.wire(o).role != "data" or all(a in self.flat for a in args))
+        return outs
+
+    def by_kernel(self, op: Op) -> bool:
+        """Whether torch's kernels reverse this op: where they are asked for, and where there is no other rule."""
+        return bool(op.fused) and (self.fused or (op.vjp is None and op.definition is None))
 
     def apply(self, op: Op, *args: int) -> Any:
         outs = self.run(op, args) if self.taping else self.node(op, args)
@@ -90,7 +101,7 @@ class _Tape(Builder):
 
     def run(self, op: Op, args: tuple[int, ...]) -> tuple[int, ...]:
         active = any(a in self.active for a in args)
-        kernel = self.fused and bool(op.fused)
+        kernel = self.by_kernel(op)
         if active and not kernel and op.vjp is None and op.definition is not None:
             outs = op.definition(self, *args)
             return outs if isinstance(outs, tuple) else (outs,)
@@ -130,9 +141,9 @@ class _Tape(Builder):
     def accumulate(self, grads: dict[int, int], wire: int, grad: int) -> None:
         if wire not in self.active:
             return
-        if not self.wire(wire).batched and self.wire(grad).batched:
+        if wire in self.flat and grad not in self.flat:
             grad = self.apply(BatchSum(), grad)
-        elif self.wire(wire).batched and not self.wire(grad).batched:
+        elif wire not in self.flat and grad in self.flat:
             grad = self.apply(BatchExpand(), grad, wire)
         grads[wire] = self.add(grads[wire], grad) if wire in grads else grad
 
@@ -140,13 +151,13 @@ class _Tape(Builder):
         """The zero cotangent of a wire."""
         type = self.wire(wire)
         value = self.apply(Full(replace(type, role="parameter"), 0.0))
-        return self.apply(BatchExpand(), value, wire) if type.batched else value
+        return value if wire in self.flat else self.apply(BatchExpand(), value, wire)
 
     def pull(self, entry: _Entry, douts: Sequence[int]) -> list[tuple[int, int | None]]:
         """Pairs (argument, its cotangent) for one entry of the tape."""
         op, count = entry.op, len(entry.args) - len(entry.op.state_names)
         args = entry.args[:count]
-        if self.fused and op.fused:
+        if self.by_kernel(op):
             return self.kernels(entry, args, douts)
         if op.vjp is not None:
             outs = entry.outs[: len(entry.outs) - len(op.state_names)]

@@ -99,3 +99,16 @@ def test_bad_arguments_are_named():
         cl.lens(f) @ cl.lens(f)
     with pytest.raises(errors.BadSpace):
         cl.lens(g) >> cl.lens(f)
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+def test_parameters_on_a_constant_get_the_cotangent_summed_over_the_batch(batch):
+    position = cl.discard(X) >> cl.full(X, 1.5) >> cl.linear(X, X, name="position") >> cl.tanh
+    h = cl.copy(X) >> cl.id(X) @ position >> cl.mul(X)
+    lens = cl.lens(h)
+    p, xs, dys = values(lens, batch)
+    dp, dxs = lens.put(p, xs, dys)
+    expected, dxs_expected = autograd(h, p, xs, dys)
+    assert close(dp.values(), (expected[k] for k in dp)) and close(dxs, dxs_expected)
+    slow = cl.compile(cl.reverse(h, fused=False), p)(*xs, *dys)
+    assert close(slow, (*dp.values(), *dxs))

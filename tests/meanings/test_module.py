@@ -130,10 +130,11 @@ def test_ddp_sees_every_parameter(tmp_path):
         torch.distributed.destroy_process_group()
 
 
-def test_a_checkpointed_scope_computes_the_same_and_keeps_less():
+@pytest.mark.parametrize("scope", ["body", "body.*"])
+def test_a_checkpointed_scope_computes_the_same_and_keeps_less(scope):
     plain, x = cl.compile(net()), torch.randn(7, 12)
     saved = {}
-    for name, model in (("plain", plain), ("checkpointed", cl.compile(net().at("body").checkpoint(), plain.state_dict()))):
+    for name, model in (("plain", plain), ("checkpointed", cl.compile(net().at(scope).checkpoint(), plain.state_dict()))):
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t):
             out = model(x)
