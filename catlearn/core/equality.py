@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from catlearn import errors
@@ -86,6 +87,7 @@ class _Matching:
         self.inverse: dict[int, int] = {}
         self.trail: list[Pair] = []
         self.clash: tuple[int, str] | None = None  # the first in writing order: where it stands, and its words
+        self.clashed: set[Pair] = set()
 
     def answer(self) -> Same:
         outputs = zip(self.f.outputs, self.g.outputs, strict=True)
@@ -120,6 +122,7 @@ class _Matching:
                 self.report(u, v, where)
                 if stop:
                     break
+                stack += self.below(u, v)
                 continue
             self.image[u], self.inverse[v] = v, u
             self.trail.append((u, v))
@@ -133,6 +136,19 @@ class _Matching:
             else:
                 stack += [(us[i], vs[i], ("argument", u, i)) for i in reversed(range(len(us)))]
         return waiting
+
+    def below(self, u: int, v: int) -> list[tuple[int, int, Where]]:
+        """Where a difference that was written earlier may be: under two boxes that differ, at what g computes nowhere."""
+        us, vs = self.f.args[u], self.g.args[v]
+        if (u, v) in self.clashed or len(us) != len(vs):
+            return []
+        self.clashed.add((u, v))
+        shapes, known = self.shapes
+        return [(a, b, ("argument", u, i)) for i, (a, b) in enumerate(zip(us, vs, strict=True)) if shapes[a] not in known]
+
+    @cached_property
+    def shapes(self) -> tuple[list[int], set[int]]:
+        return self.f.shapes(), set(self.g.shapes())
 
     def report(self, u: int, v: int, where: Where) -> None:
         """Keep the clash that was written first: a leaf stands where it is read."""

@@ -1,6 +1,7 @@
-"""The one upward door of the core: a term's methods find their meaning by name, loaded when first used.
+"""The one upward door: a term's methods find what is built on terms by name, loaded when first used.
 
-The table is filled by ``catlearn/__init__.py``, so the core depends on nothing above it.
+``catlearn/__init__.py`` adds the meanings above the core, so the core depends on nothing above it, and a term on nothing that
+works on terms.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-MEANINGS: dict[str, str] = {}
+MEANINGS: dict[str, str] = {
+    "graph": "catlearn.core.lower:lower",
+    "selection": "catlearn.core.select:Selection",
+    "check_cells": "catlearn.core.cells:check_cells",
+}
 
 
 def meaning(name: str) -> Callable[..., Any]:

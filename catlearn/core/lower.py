@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from catlearn import errors
 from catlearn.core.cells import Cell
@@ -17,6 +17,8 @@ from catlearn.core.op import Param
 from catlearn.core.points import Explicit, Point
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring, factors
+
+Path: TypeAlias = tuple[str, ...]
 
 
 @dataclass
@@ -167,14 +169,15 @@ class _Lowering:
 
     # -- parameters, through the cells from the innermost to the outermost ---------------------------------------
 
-    def param(self, key: str, param: Param, owner: Any, outside: int | None = None, open: bool = False) -> int:
+    def param(self, key: str, param: Param, owner: Any, open: bool = False, outside: int | None = None, where: Path | None = None) -> int:
+        """The wire of a parameter needed in the scope ``where``, seen through the first ``outside`` reparametrisations."""
         outside = len(self.reparams) if outside is None else outside
         for level in reversed(range(outside)):
             context = self.reparams[level]
             cell = context.cell_of.get(key)
             if cell is not None:
                 if key not in context.values:
-                    self.read(cell, context, level)
+                    self.read(cell, context, level, self.regions[-1].path if where is None else where)
                 return context.values[key]
         if key in self.graph.param_wires:
             if self.owners[key] != owner:
@@ -186,13 +189,14 @@ class _Lowering:
         wire = self.graph.param_wires[key] = self.graph.wire(param.wire)
         return wire
 
-    def read(self, cell: Cell, context: _Reparams, level: int) -> None:
-        sources = [self.param(context.prefix + name, param, (id(cell), context.prefix), level) for name, param in cell.sources]
+    def read(self, cell: Cell, context: _Reparams, level: int, where: Path) -> None:
         targets = [context.prefix + target for target in cell.targets]
-        # where the reading happens: the innermost scope that holds all targets, before the part that is being lowered now
-        paths = [self.regions[-1].path, *(tuple(target.split(".")[:-2]) for target in targets)]
+        # the reading happens in the innermost scope that holds all targets and their reader, before the part being lowered now
+        paths = [where, *(tuple(target.split(".")[:-2]) for target in targets)]
         depth = next((i for i, step in enumerate(zip(*paths, strict=False)) if len(set(step)) > 1), min(map(len, paths)))
         here, nodes = self.regions[depth], Region()
+        owner = (id(cell), context.prefix)
+        sources = [self.param(context.prefix + name, param, owner, False, level, here.path) for name, param in cell.sources]
         outs = self.graph.splice(cell.read.graph, sources, nodes, f"{targets[0]}/")
         position = len(here.items) if here is self.regions[-1] else len(here.items) - 1
         here.items[position:position] = nodes.items

@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from catlearn import errors
+from catlearn.core.hooks import meaning
 from catlearn.core.op import Op, Param, typecheck
 from catlearn.core.source import Source, here
 from catlearn.core.spaces import Space
@@ -57,18 +58,14 @@ class Term(ABC):
 
     def at(self, pattern: str) -> Selection:
         """The scopes, boxes and parameters whose dotted names match (``fnmatch``; ``|`` alternates): edit them from there."""
-        from catlearn.core.select import Selection
-
-        return Selection(self, pattern)
+        return meaning("selection")(self, pattern)
 
     # -- what a term knows ---------------------------------------------------------------------------------------
 
     @cached_property
     def graph(self) -> Graph:
         """The open hypergraph of this term: names resolved, copies and discards gone."""
-        from catlearn.core.lower import lower
-
-        return lower(self)
+        return meaning("graph")(self)
 
     @property
     def params(self) -> Mapping[str, Param]:
@@ -82,13 +79,9 @@ class Term(ABC):
 
     def __call__(self, *inputs: Any, params: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
         """Run it in torch on tensors ``(*batch, *event)``, with the given parameters or fresh ones from ``seed``."""
-        from catlearn.core.hooks import meaning
-
         return meaning("run")(self, inputs, params, seed)
 
     def _repr_svg_(self) -> str:
-        from catlearn.core.hooks import meaning
-
         return meaning("svg")(self)
 
     # -- equality: syntax up to bracketing -----------------------------------------------------------------------
@@ -274,9 +267,7 @@ class Reparam(Term):
     cod: Space = field(init=False)
 
     def __post_init__(self) -> None:
-        from catlearn.core.cells import check_cells
-
-        check_cells(self.body, self.cells)
+        meaning("check_cells")(self.body, self.cells)
         _set(self, dom=self.body.dom, cod=self.body.cod)
 
     @property

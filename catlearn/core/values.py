@@ -96,6 +96,13 @@ class Values:
 
     # -- colours: what can be seen of a value without the open names ---------------------------------------------
 
+    def shapes(self) -> list[int]:
+        """A hash of what each value is made of, open names forgotten."""
+        colour: list[int] = []
+        for value, head in enumerate(self.heads):
+            colour.append(hash((head, *(colour[a] for a in self.args[value]))))
+        return colour
+
     def refine(self, colour: list[int]) -> None:
         """One round of colouring, up from the leaves and down from the outputs; any renaming of open names keeps colours."""
         for value, args in enumerate(self.args):
