@@ -42,7 +42,9 @@ class NotComposable(CatlearnError):
 
     def __init__(self, f: Any, g: Any, hint: str = "") -> None:
         left, right = f.cod, g.dom
-        rows = [f"{f.title} ends in   {left}{at(f.source)}", f"{g.title} starts from  {right}{at(g.source)}"]
+        ends, starts = f"{f.title} ends in", f"{g.title} starts from"
+        width = max(len(ends), len(starts))
+        rows = [f"{ends:{width}}  {left}{at(f.source)}", f"{starts:{width}}  {right}{at(g.source)}"]
         if len(left) != len(right):
             rows.append(f"{len(left)} wires against {len(right)}")
             hint = hint or "use cl.copy, cl.discard, cl.swap or `@ cl.id(...)` to bring the wires together"
@@ -168,6 +170,22 @@ class ReservedName(CatlearnError):
         super().__init__(f"{name!r} in {where!r} is an attribute of torch.nn.Module", next="choose another name=, e.g. " + name + "_")
 
 
+class TapInRepeat(CatlearnError):
+    """A box inside ``repeat(shared=True)`` runs several times, so it has no one output to tap."""
+
+    code = "CL209"
+
+    def __init__(self, repeat: Any) -> None:
+        super().__init__(f"tap: what was selected lies inside a shared repeat of {repeat.n}{at(repeat.source)}",
+                         next="write the repetition out (body >> body) with tied parameters, or tap the repeat as a whole")  # fmt: skip
+
+
+class TooSymmetric(CatlearnError):
+    """``same(..., theory="commutative")`` would have to try too many ways to pair open names."""
+
+    code = "CL208"
+
+
 # --- running: CL3xx --------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +225,12 @@ class UnknownBox(CatlearnError):
     code = "CL402"
 
 
+class TooLarge(CatlearnError):
+    """A term is too large for another library's format, which would take minutes or hours."""
+
+    code = "CL403"
+
+
 # --- learning: CL5xx -------------------------------------------------------------------------------------------------
 
 
@@ -226,3 +250,44 @@ class BadTraining(CatlearnError):
     """A learner was given data, options or a checkpoint that it cannot use."""
 
     code = "CL503"
+
+
+# --- the command line: CL6xx -----------------------------------------------------------------------------------------
+
+
+class BadCommand(CatlearnError):
+    """A command was given a file, a name or a value that it cannot use; nothing was written."""
+
+    code = "CL601"
+
+
+class MissingPackage(CatlearnError):
+    """A part of the library needs a package that is not installed."""
+
+    code = "CL602"
+
+    def __init__(self, package: str, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the package {package}", next=f'pip install "catlearn[{extra}]"')
+
+
+# --- pictures: CL7xx -------------------------------------------------------------------------------------------------
+
+
+class UnknownFormat(CatlearnError):
+    """A picture was asked for in a format that the library does not write."""
+
+    code = "CL701"
+
+    def __init__(self, path: Any, known: Iterable[str]) -> None:
+        super().__init__(f"{str(path)!r} names no format of pictures", [f"known suffixes: {' '.join(known)}"],
+                         'end the file name with one of them, e.g. cl.draw(net, "net.svg")')  # fmt: skip
+
+
+class TooManyBoxes(CatlearnError):
+    """A picture would hold more boxes than anybody can read."""
+
+    code = "CL702"
+
+    def __init__(self, boxes: int, limit: int) -> None:
+        hint = 'fold it: name parts with .named(...) and draw with fold=True or fold="pattern", or pass limit=None'
+        super().__init__(f"this picture would have {boxes:,} boxes; the limit is {limit:,}", next=hint)

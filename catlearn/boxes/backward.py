@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catlearn import errors
+from catlearn.boxes.check import negative
 from catlearn.core.op import Fused, Op, Param
 from catlearn.core.spaces import Space, Wire
 
@@ -78,7 +79,10 @@ class Backward(Op):
         names = dict(zip(self.rule.uses.split(), args, strict=True))
         wanted = self.wanted or (True,) * len(self.cod)
         sizes = [[e.size(s) for s in wire.shape] for wire in self.dom]
-        return self.rule.torch.format(**names, self=self.of, mask=list(wanted), training=e.training, sizes=sizes, size=e.size)
+        order = len(self.dom[0].axes) if len(self.dom) else 0
+        axis = negative([own], order)[0] if isinstance(own := getattr(self.of, "axis", None), int) else None
+        more = {"mask": list(wanted), "training": e.training, "sizes": sizes, "size": e.size, "order": order, "axis": axis}
+        return self.rule.torch.format(**names, self=self.of, **more)
 
     def definition(self, o: Any, *args: Any) -> Any:
         names = dict(zip(self.rule.uses.split(), args, strict=True))
@@ -94,6 +98,11 @@ class Backward(Op):
 
             grads = meaning("vjp")(o, self.of, xs, dys)
         chosen = [grads[spec.index(name)] for name in self.rule.gives.split()]
+        for i, (grad, wire) in enumerate(zip(chosen, self.cod, strict=True)):
+            if o.wire(grad).batched and not wire.batched:  # a rule speaks of one event; the kernel has summed over the batch
+                from catlearn.boxes.reduce import BatchSum
+
+                chosen[i] = o.apply(BatchSum(), grad)
         return chosen[0] if len(chosen) == 1 else tuple(chosen)
 
     @property

@@ -39,8 +39,10 @@ class Einsum(Op):
     def parts(self) -> tuple[list[str], str]:
         """The letters of each input, and those of the output."""
         left, arrow, out = self.pattern.replace(" ", "").partition("->")
-        if not arrow or not (left + out).replace(",", "").isalpha():
-            raise errors.BadSpace(f"einsum {self.pattern!r} is no pattern", next='write it out, e.g. "ij,jk->ik"; batch axes are understood')
+        if not arrow or not (left + out + "i").replace(",", "").isalpha():
+            raise errors.BadSpace(
+                f"einsum {self.pattern!r} is no pattern", next='write it out, e.g. "ij,jk->ik"; batch axes are understood'
+            )
         return left.split(","), out
 
     def torch(self, e: Any, *xs: str) -> str:
@@ -103,8 +105,8 @@ class Linear(Op):
 
     fused = (
         Fused("dy0 weight", "x0", "{dy0} @ {weight}"),
-        Fused("dy0 x0", "weight", "{dy0}.reshape(-1, {dy0}.shape[-1]).t() @ {x0}.reshape(-1, {x0}.shape[-1])"),
-        Fused("dy0", "bias", "{dy0}.reshape(-1, {dy0}.shape[-1]).sum(0)"),
+        Fused("dy0 x0", "weight", "rows({dy0}).t() @ rows({x0})"),
+        Fused("dy0", "bias", "rows({dy0}).sum(0)"),
     )
 
     def infer(self, dom: Space) -> Space:
@@ -134,6 +136,13 @@ class Linear(Op):
         y = o.einsum(f"{lead}i,oi->{lead}o", x, weight)
         return o.add(y, o.broadcast(bias[0], o.shape(y))) if bias else y
 
+    def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
+        """Each cotangent from what it needs: the kernels do not keep the rest, so arguments may be None."""
+        (x, weight), dy, lead = args[:2], douts[0], "abcdefgh"[: len(o.shape(douts[0])) - 1]
+        dx = None if weight is None else o.einsum(f"{lead}o,oi->{lead}i", dy, weight)
+        dweight = None if x is None else o.einsum(f"{lead}o,{lead}i->oi", dy, x)
+        return (dx, dweight, over_last(o, dy)) if self.bias else (dx, dweight)
+
     def flops(self, dom: Space, cod: Space) -> Any:
         return 2 * cod[0].size * dom[0].shape[-1]
 
@@ -146,7 +155,7 @@ class Bias(Op):
     """x ↦ x + b with a parameter b on the last axis."""
 
     key = "bias"
-    param_names = ("bias",)
+    param_names = ("bias",)  # type: ignore[assignment,override]
     torch = "{x0} + {bias}"
 
     def infer(self, dom: Space) -> Space:
@@ -157,6 +166,36 @@ class Bias(Op):
 
     def definition(self, o: Any, x: Any, bias: Any) -> Any:
         return o.add(x, o.broadcast(bias, o.shape(x)))
+
+    def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
+        return douts[0], over_last(o, douts[0])
+
+
+@dataclass(frozen=True)
+class Gain(Op):
+    """x ↦ x · g with a parameter g on the last axis, which starts at 1."""
+
+    key = "gain"
+    param_names = ("gain",)  # type: ignore[assignment,override]
+    torch = "{x0} * {gain}"
+
+    def infer(self, dom: Space) -> Space:
+        return Space(floats(self, dom, 1))
+
+    def parameters(self, dom: Space) -> dict[str, Param]:
+        return {"gain": Param(Space((Wire(dom[0].axes[-1:], role="parameter"),)), Init("constant", (1.0,)))}
+
+    def definition(self, o: Any, x: Any, gain: Any) -> Any:
+        return o.mul(x, o.broadcast(gain, o.shape(x)))
+
+    def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
+        return o.mul(douts[0], o.broadcast(args[1], o.shape(args[0]))), over_last(o, o.mul(douts[0], args[0]))
+
+
+def over_last(o: Any, x: Any) -> Any:
+    """x summed over all event axes but the last: what the cotangent of a parameter on the last axis is, for one event."""
+    extra = len(o.shape(x)) - 1
+    return o.sum(x, tuple(range(extra))) if extra > 0 else x
 
 
 def linear(dom: Space, cod: Space, bias: bool = True, name: str | None = None) -> Term:
@@ -177,3 +216,4 @@ def linear(dom: Space, cod: Space, bias: bool = True, name: str | None = None) -
 einsum = Schema(Einsum)
 matmul = Schema(Matmul)
 bias = Schema(Bias)
+gain = Schema(Gain)

@@ -1,12 +1,19 @@
-"""Pointwise functions of one wire: ``exp``, ``log``, ``relu``, ``tanh``, ``sigmoid``, ``gelu``, ...
+"""Pointwise functions of one wire: ``exp``, ``log``, ``relu``, ``tanh``, ``sigmoid``, ``gelu``, ``silu``, ``softplus``, ...
 
 Primitive are exp, log, step, relu, erf; the others are terms of primitives with torch's fused kernels beside them.
+
+Law: box and definition are the same function, and so are their reverse derivatives, at kinks too.
+
+>>> import catlearn as cl, torch
+>>> cl.compile(cl.leaky_relu(cl.R(2), slope=0.1))(torch.tensor([-1.0, 1.0]))
+tensor([-0.1000,  1.0000])
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from catlearn.boxes.check import floats
@@ -130,6 +137,63 @@ class Gelu(Pointwise):
         return o.mul(o.scale(x, 0.5), o.shift(gate, 1))
 
 
+@dataclass(frozen=True)
+class Silu(Pointwise):
+    """x σ(x), also called swish (Elfwing, Uchibe, Doya 2018, arXiv:1702.03118)."""
+
+    key = "silu"
+    torch = "F.silu({x0})"
+    fused = (Fused("dy0 x0", "x0", "aten.silu_backward({dy0}, {x0})"),)
+
+    def definition(self, o: Any, x: Any) -> Any:
+        return o.mul(x, o.apply(Sigmoid(), x))
+
+
+@dataclass(frozen=True)
+class LeakyRelu(Pointwise):
+    """x where x > 0, else ``slope`` · x."""
+
+    key = "leaky_relu"
+    slope: float = 0.01
+    torch = "F.leaky_relu({x0}, {self.slope!r})"
+    fused = (Fused("dy0 x0", "x0", "aten.leaky_relu_backward({dy0}, {x0}, {self.slope!r}, False)"),)
+
+    def definition(self, o: Any, x: Any) -> Any:
+        # slope · min(x, 0) + max(x, 0), but not with relu(−x) for −min: the derivative at 0 would be 0, torch's is the slope
+        positive = o.apply(Relu(), x)
+        return o.add(o.scale(o.sub(x, positive), self.slope), positive)
+
+
+@dataclass(frozen=True)
+class Softplus(Pointwise):
+    """log(1 + e^βx) / β, and x itself where βx > threshold, as in torch."""
+
+    key = "softplus"
+    beta: float = 1
+    threshold: float = 20
+    torch = "F.softplus({x0}, {self.beta!r}, {self.threshold!r})"
+    fused = (Fused("dy0 x0", "x0", "aten.softplus_backward({dy0}, {x0}, {self.beta!r}, {self.threshold!r})"),)
+
+    def definition(self, o: Any, x: Any) -> Any:
+        z = o.scale(x, self.beta)
+        over = o.shift(z, -self.threshold)
+        soft = o.log(o.shift(o.exp(o.sub(z, o.apply(Relu(), over))), 1))  # of min(z, threshold): e^z cannot overflow
+        inverse = Fraction(1, self.beta) if isinstance(self.beta, int) else 1 / self.beta
+        return o.scale(o.add(soft, o.mul(o.step(over), o.sub(z, soft))), inverse)
+
+
+@dataclass(frozen=True)
+class Abs(Pointwise):
+    """The absolute value; its reverse derivative at 0 is 0, as in torch."""
+
+    key = "abs"
+    torch = "torch.abs({x0})"
+    fused = (Fused("dy0 x0", "x0", "{dy0} * torch.sgn({x0})"),)
+
+    def definition(self, o: Any, x: Any) -> Any:
+        return o.add(o.apply(Relu(), x), o.apply(Relu(), o.neg(x)))
+
+
 exp = Schema(Exp)
 log = Schema(Log)
 step = Schema(Step)
@@ -138,3 +202,7 @@ erf = Schema(Erf)
 sigmoid = Schema(Sigmoid)
 tanh = Schema(Tanh)
 gelu = Schema(Gelu)
+silu = Schema(Silu)
+leaky_relu = Schema(LeakyRelu)
+softplus = Schema(Softplus)
+abs = Schema(Abs)

@@ -12,7 +12,7 @@ from typing import Any
 from catlearn import errors
 from catlearn.boxes.check import axes_of, floats, negative
 from catlearn.boxes.schema import Schema
-from catlearn.core.op import Op
+from catlearn.core.op import Fused, Op
 from catlearn.core.sizes import product
 from catlearn.core.spaces import Axis, Space, Wire
 
@@ -31,6 +31,8 @@ class Reduce(Op):
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
         axes = axes_of(self, wire, self.axes)
+        if self.key != "sum" and any(wire.shape[i] == 0 for i in axes):
+            raise errors.BadBox(str(self), dom, "no empty axis among those that it reduces", "cl.sum of nothing is 0")
         kept = [Axis(1) if i in axes else axis for i, axis in enumerate(wire.axes) if self.keep or i not in axes]
         return Space((Wire(tuple(kept), wire.kind, wire.bound, wire.role),))
 
@@ -71,6 +73,7 @@ class Mean(Reduce):
 
     key = "mean"
     kernel = "mean"
+    fused = (Fused("dy0 x0", "x0", "mean_backward({dy0}, {x0}, {self.axes}, {order}, {self.keep})"),)
 
     def definition(self, o: Any, x: Any) -> Any:
         shape = o.shape(x)
@@ -116,6 +119,8 @@ class BatchSum(Op):
 
     def torch(self, e: Any, x: str) -> str:
         shape = [e.size(s) for s in e.dom[0].shape]
+        if "0" in shape:  # nothing to sum, and torch could not tell how many batch entries there are
+            return f"{x}.new_zeros(({', '.join(shape)},))"
         return f"{x}.reshape({', '.join(['-1', *shape])}).sum(0)"
 
     def infer(self, dom: Space) -> Space:

@@ -27,11 +27,17 @@ class Schema:
 
     def instantiate(self, dom: Space) -> Term:
         """The box on exactly this domain."""
-        return Box(self.op or self.kind(), dom, self.name)
+        try:
+            op = self.op or self.kind()
+        except TypeError as error:
+            if "required positional argument" not in str(error):
+                raise
+            raise errors.BadBox(str(self), dom, f"its attributes: {str(error).partition(': ')[2]}", f"f >> {self}(...)") from None
+        return Box(op, dom, self.name)
 
     def __call__(self, *args: Any, name: str | None = None, **attributes: Any) -> Any:
         if args and isinstance(args[0], Space):
-            x, *args = args
+            x, args = args[0], args[1:]
             op = self.kind(*args, **attributes) if args or attributes or self.op is None else self.op
             return Box(op, x if self.arity == 1 else Space(x.wires * self.arity), name or self.name)
         return Schema(self.kind, self.kind(*args, **attributes), self.arity, name or self.name)

@@ -32,6 +32,8 @@ class Reshape(Move):
 
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
+        if list(self.shape).count(-1) > 1:
+            raise errors.BadBox(str(self), dom, "at most one size of -1, to be found from the others")
         known = product(tuple(s for s in self.shape if s != -1))
         shape = tuple(wire.size // known if s == -1 else s for s in self.shape)
         if product(shape) != wire.size:
@@ -82,6 +84,8 @@ class Transpose(Move):
 
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
+        if not self.order and len(wire.axes) < 2:
+            raise errors.BadBox(str(self), dom, "a wire with at least two axes")
         order = self.full(len(wire.axes))
         if sorted(order) != list(range(len(wire.axes))):
             raise errors.BadBox(str(self), dom, f"an order of its {len(wire.axes)} axes, not {self.order}")
@@ -150,7 +154,9 @@ class Concat(Move):
         (axis,) = axes_of(self, first, [self.axis])
         total: Size = 0
         for wire in wires:
-            if len(wire.axes) != len(first.axes) or any(a != b for i, (a, b) in enumerate(zip(wire.axes, first.axes, strict=True)) if i != axis):
+            if len(wire.axes) != len(first.axes) or any(
+                a != b for i, (a, b) in enumerate(zip(wire.axes, first.axes, strict=True)) if i != axis
+            ):
                 raise errors.BadBox(str(self), dom, f"wires that differ in axis {self.axis} only")
             total = wire.shape[axis] + total
         return Space((replace(first, axes=(*first.axes[:axis], Axis(total), *first.axes[axis + 1 :])),))
@@ -173,21 +179,21 @@ class Slice(Move):
     """Positions ``start`` to ``stop`` (excluded) of one event axis."""
 
     key = "slice"
-    start: int = 0
-    stop: int = 1
+    start: Size = 0
+    stop: Size = 1
     axis: int = -1
 
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
         (axis,) = axes_of(self, wire, [self.axis])
-        size = wire.shape[axis]
-        if not 0 <= self.start <= self.stop or (isinstance(size, int) and self.stop > size):
+        size, length = wire.shape[axis], self.stop - self.start
+        if any(isinstance(s, int) and s < 0 for s in (self.start, length, size - self.stop)):
             raise errors.BadBox(str(self), dom, f"a range within 0 and {size}, not {self.start}:{self.stop}")
-        return Space((replace(wire, axes=(*wire.axes[:axis], Axis(self.stop - self.start), *wire.axes[axis + 1 :])),))
+        return Space((replace(wire, axes=(*wire.axes[:axis], Axis(length), *wire.axes[axis + 1 :])),))
 
     def torch(self, e: Any, x: str) -> str:
         (axis,) = negative([self.axis], len(e.dom[0].axes))
-        return f"{x}.narrow({axis}, {self.start}, {self.stop - self.start})"
+        return f"{x}.narrow({axis}, {e.size(self.start)}, {e.size(self.stop - self.start)})"
 
     def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
         size = o.shape(args[0])[self.axis]
@@ -199,7 +205,7 @@ class Pad(Move):
     """A constant before and after along some event axes: ``widths`` holds (axis, before, after)."""
 
     key = "pad"
-    widths: tuple[tuple[int, int, int], ...] = ()
+    widths: tuple[tuple[int, Size, Size], ...] = ()
     value: float = 0.0
 
     def infer(self, dom: Space) -> Space:
@@ -207,14 +213,16 @@ class Pad(Move):
         axes = list(wire.axes)
         for axis, before, after in self.widths:
             (i,) = axes_of(self, wire, [axis])
+            if any(isinstance(w, int) and w < 0 for w in (before, after)):
+                raise errors.BadBox(str(self), dom, "widths from 0 on", "cl.slice takes entries away")
             axes[i] = Axis(axes[i].size + before + after)
         return Space((replace(wire, axes=tuple(axes)),))
 
     def torch(self, e: Any, x: str) -> str:
         n = len(e.dom[0].axes)
         by_axis = {axis % n: (before, after) for axis, before, after in self.widths}
-        flat = [w for i in reversed(range(min(by_axis), n)) for w in by_axis.get(i, (0, 0))]
-        return f"F.pad({x}, {tuple(flat)}{f', value={e.number(self.value)}' if self.value else ''})"
+        flat = [e.size(w) for i in reversed(range(min(by_axis, default=n), n)) for w in by_axis.get(i, (0, 0))]
+        return f"F.pad({x}, ({', '.join(flat)}){f', value={e.number(self.value)}' if self.value else ''})"
 
     def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
         grad = douts[0]
@@ -228,28 +236,31 @@ class Split(Move):
     """One event axis cut into pieces of the given sizes: one wire each. The inverse of ``concat``."""
 
     key = "split"
-    sizes: tuple[int, ...] = (1,)
+    keeps_tuple = True
+    sizes: tuple[Size, ...] = (1,)
     axis: int = -1
 
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
         (axis,) = axes_of(self, wire, [self.axis])
-        total = 0
+        total: Size = 0
         for size in self.sizes:
-            total += size
-        if total != wire.shape[axis]:
+            total = size + total
+        if total != wire.shape[axis] or any(isinstance(size, int) and size < 0 for size in self.sizes):
             raise errors.BadBox(str(self), dom, f"sizes that sum to {wire.shape[axis]}, not {self.sizes}")
         return Space(tuple(replace(wire, axes=(*wire.axes[:axis], Axis(s), *wire.axes[axis + 1 :])) for s in self.sizes))
 
     def torch(self, e: Any, x: str) -> str:
         (axis,) = negative([self.axis], len(e.dom[0].axes))
-        return f"{x}.split({list(self.sizes)}, {axis})"
+        texts = [e.size(size) for size in self.sizes]
+        return f"{x}.split({texts[0] if set(texts) == {texts[0]} != {'0'} else '[' + ', '.join(texts) + ']'}, {axis})"
 
     def definition(self, o: Any, x: Any) -> Any:
-        start, parts = 0, []
+        start: Size = 0
+        parts = []
         for size in self.sizes:
             parts.append(o.slice(x, start, start + size, self.axis))
-            start += size
+            start = start + size
         return tuple(parts)
 
     def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:

@@ -4,11 +4,16 @@ A cell is a lens on parameters, and its ``read : Q → P`` is itself a term with
 meaning of a cell (module, gradient, proof, picture) is the meaning of that term, and ``put`` is its reverse derivative.
 
 Laws: ``read(section(p)) == p`` where a section exists; ``f[r][s] == f[s then r]``; cells on disjoint names commute.
+
+>>> import catlearn as cl
+>>> twin = cl.linear(cl.R(3), cl.R(3), bias=False, name="a") >> cl.linear(cl.R(3), cl.R(3), bias=False, name="b")
+>>> list(twin.at("*").tie().params), list(twin.at("b.*").rename("c").params)
+(['a.weight'], ['a.weight', 'c'])
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +59,48 @@ class Cell:
         return self.section(p, seed, data)
 
 
+Rule = Callable[["Section", Sequence[Any]], Sequence[Any]]
+SECTIONS: dict[str, Rule] = {}
+
+
+def section_rule(kind: str) -> Callable[[Rule], Rule]:
+    """Registers ``rule(section, tensors of the targets) -> tensors of the sources`` under a name that files can hold."""
+
+    def register(rule: Rule) -> Rule:
+        SECTIONS[kind] = rule
+        return rule
+
+    return register
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section by the name of its rule, with the names it is about; unlike a plain function it can be saved."""
+
+    kind: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    about: Any = None
+
+    def __call__(self, p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
+        return dict(zip(self.sources, SECTIONS[self.kind](self, [p[name] for name in self.targets]), strict=True))
+
+
+@section_rule("same")
+def _same(section: Section, values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+@section_rule("tie")
+def _one(section: Section, values: Sequence[Any]) -> Sequence[Any]:
+    if any(bool((v != values[0]).any()) for v in values[1:]):
+        raise errors.NoSection(f"tie: {', '.join(section.targets)} are not equal, so no tied parameter reads as them")
+    return values[:1]
+
+
 def frozen(name: str, param: Param) -> Cell:
     """The parameter stays and learns no more."""
-    return Cell(((name, replace(param, trainable=False)),), (name,), id(param.space), lambda p, *_: dict(p), "freeze")
+    return Cell(((name, replace(param, trainable=False)),), (name,), id(param.space), Section("same", (name,), (name,)), "freeze")
 
 
 def tied(names: Mapping[str, Param], into: str) -> Cell:
@@ -68,34 +112,35 @@ def tied(names: Mapping[str, Param], into: str) -> Cell:
                                  [f"{into}: {first.space}", f"{name}: {param.space}"],
                                  "reparam one of them first, e.g. cl.cells.transposed()")  # fmt: skip
 
-    def section(p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
-        values = list(p.values())
-        if any(bool((v != values[0]).any()) for v in values[1:]):
-            raise errors.NoSection(f"tie: {', '.join(p)} are not equal, so no tied parameter reads as them")
-        return {into: values[0]}
-
+    section = Section("tie", (into,), tuple(names))
     return Cell(((into, first),), tuple(names), copy(first.space, len(names)), section, "tie")
 
 
 def renamed(old: str, param: Param, new: str) -> Cell:
     """The parameter under another name."""
-    return Cell(((new, param),), (old,), id(param.space), lambda p, *_: {new: p[old]}, "rename")
+    return Cell(((new, param),), (old,), id(param.space), Section("same", (new,), (old,)), "rename")
 
 
 def whiskered(cell: Cell, prefix: str) -> Cell:
     """The same cell seen from outside the scope ``prefix``."""
 
-    def move(names: Mapping[str, Any]) -> dict[str, Any]:
-        return {f"{prefix}.{name}": value for name, value in names.items()}
+    def move(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{prefix}.{name}" for name in names)
 
     inner = cell.section
+    section: Callable[..., Mapping[str, Any]] | None = inner
+    if isinstance(inner, Section):
+        section = replace(inner, sources=move(inner.sources), targets=move(inner.targets))
+    elif inner is not None:
 
-    def section(p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
-        assert inner is not None
-        return move(inner({k.removeprefix(prefix + "."): v for k, v in p.items()}, seed, data))
+        def moved(p: Mapping[str, Any], seed: int = 0, data: Any = None) -> dict[str, Any]:
+            q = inner({name.removeprefix(prefix + "."): value for name, value in p.items()}, seed, data)
+            return {f"{prefix}.{name}": value for name, value in q.items()}
 
-    return Cell(tuple(move(dict(cell.sources)).items()), tuple(f"{prefix}.{t}" for t in cell.targets), cell.read,
-                section if inner else None, cell.title)  # fmt: skip
+        section = moved
+
+    sources = tuple((f"{prefix}.{name}", param) for name, param in cell.sources)
+    return Cell(sources, move(cell.targets), cell.read, section, cell.title)
 
 
 def check_cells(body: Term, cells: tuple[Cell, ...]) -> None:
@@ -119,4 +164,4 @@ def check_cells(body: Term, cells: tuple[Cell, ...]) -> None:
             kept.add(name)
 
 
-__all__ = ["Cell", "Wiring", "frozen", "parameter", "renamed", "tied", "whiskered"]
+__all__ = ["Cell", "Section", "Wiring", "frozen", "parameter", "renamed", "section_rule", "tied", "whiskered"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from catlearn import errors
 from catlearn.core.combinators import id, par, seq
 from catlearn.core.functor import Endofunctor, Functor
 from catlearn.core.names import resolve
@@ -142,15 +143,11 @@ class _Tap(_Located, Functor[Tapped]):
         term, taps = body
         if not taps:
             return Repeat(repeat.n, term, repeat.shared, repeat.checkpoint, repeat.source), I
-        raise TapInRepeat
+        raise errors.TapInRepeat(repeat)
 
     def reparam(self, reparam: Reparam, body: Tapped) -> Tapped:
         term, taps = body
         return Reparam(term, reparam.cells, reparam.source), taps
-
-
-class TapInRepeat(Exception):
-    """A repeat must be written out before it can be tapped."""
 
 
 class _Unroll(_Close):

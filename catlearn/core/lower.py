@@ -139,7 +139,7 @@ class _Lowering:
         if isinstance(box.op, Point):
             return [self.param(name, Param(box.op.space, box.op.init, box.op.trainable), occurrence, open=open)]
         explicit = isinstance(box.op, Explicit)
-        op, data = (box.op.op, box.op.data) if explicit else (box.op, len(wires))
+        op, data = (box.op.op, box.op.data) if isinstance(box.op, Explicit) else (box.op, len(wires))
         args = list(wires)
         for short, param in ({} if explicit else box.own_params).items():
             args.append(self.param(f"{name}.{short}", param, occurrence, open=open))

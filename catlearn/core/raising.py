@@ -37,7 +37,8 @@ def raise_graph(graph: Graph) -> Term:
         live = [*outs, *kept]
     position = {wire: k for k, wire in enumerate(live)}
     steps.append(_wiring(graph.space(live), [position[w] for w in graph.outputs]))
-    term = seq(*(step for step in steps if not (isinstance(step, Wiring) and step.targets is None)) or (id(graph.space(graph.inputs)),))
+    steps = [step for step in steps if not (isinstance(step, Wiring) and step.targets is None)]
+    term = seq(*steps) if steps else id(graph.space(graph.inputs))
     object.__setattr__(term, "graph", graph)  # what lowering it again would give, up to numbering
     return term
 

@@ -45,6 +45,7 @@ class Emitter:
     keyed: bool = False  # random boxes draw from a generator named after them instead of torch's own
     lines: list[str] = field(default_factory=list)
     text: dict[int, str] = field(default_factory=dict)  # wire → variable or expression
+    objects: dict[str, Any] = field(default_factory=dict)  # what the text refers to beside the runtime's names
 
     # what an op's rule may ask while its node is being written
     dom: Space = field(default_factory=Space)
@@ -107,7 +108,8 @@ class Emitter:
         owners = {name.rpartition(".")[0] for name in names[data:]}
         owner = owners.pop() if len(owners) == 1 and len(names) - data > 1 else ""
         local = owner.rpartition(".")[2]
-        if not owner.startswith("self.") or not local.isidentifier() or _TAKEN.fullmatch(local) or keyword.iskeyword(local) or local in NAMESPACE:
+        taken = _TAKEN.fullmatch(local) or keyword.iskeyword(local) or local in NAMESPACE
+        if not owner.startswith("self.") or not local.isidentifier() or taken:
             return names
         self.lines.append(f"{local} = {owner}")
         return [*names[:data], *(f"{local}.{name.rpartition('.')[2]}" for name in names[data:])]
@@ -148,6 +150,21 @@ class Emitter:
         """A number as Python text, infinities included."""
         return f"float('{value}')" if value in (float("inf"), float("-inf")) or value != value else repr(value)
 
+    def object(self, name: str, value: Any) -> str:
+        """The name by which the text can call or read a Python object: a user's function, a constant tensor."""
+        base = "_" + re.sub(r"\W", "_", name)
+        key, k = base, 1
+        while self.objects.setdefault(key, value) is not value:
+            key, k = f"{base}_{k}", k + 1
+        return key
+
+    @property
+    def device(self) -> str:
+        """The text of the network's device, None if no tensor is at hand."""
+        for wire in (*self._variable, *self._extras):
+            return f"{self.text[wire]}.device"
+        return next((f"{text}.device" for wire in self.graph.param_wires.values() if (text := self.param(wire)) is not None), "None")
+
     @property
     def like(self) -> str:
         """Keyword arguments that give a new tensor the dtype and device of the network."""
@@ -158,6 +175,11 @@ class Emitter:
             if (text := self.param(wire)) is not None and self.graph.wires[wire].kind == "float":
                 return f"dtype={text}.dtype, device={text}.device"
         return "dtype=torch.get_default_dtype()"
+
+    def is_batched(self, i: int) -> bool:
+        """Whether the tensor of argument i of the node that is being written has batch axes."""
+        assert self.node is not None
+        return self.node.args[i] not in self._unbatched
 
     def same_batch(self, texts: Sequence[str]) -> list[str]:
         """The arguments with equal batch axes: constants among them are repeated."""
@@ -188,9 +210,10 @@ class Emitter:
         """One line for one node."""
         self.node, self.dom = node, self.graph.space(node.args[: node.data])
         self.cod = self.graph.space(node.outs)
-        self.names = self.short([self.use(arg) for arg in node.args], node.data)
+        names = [self.use(arg) for arg in node.args]
+        self.names = self.short(names, node.data)
         text = expression(node.op, self, self.names)
-        state = {new: self.names[len(node.args) - k] for k, new in _new_state(node)}
+        state = {new: names[len(node.args) - k] for k, new in _new_state(node)}
         outs = [out for out in node.outs if out not in state]
         self.text.update(state)  # a state keeps its place: the kernel updates it
         targets = self.define(outs)
@@ -208,7 +231,7 @@ def expression(op: Op, e: Emitter, args: Sequence[str], data: int | None = None)
     rule: Any = op.torch
     if rule is None:
         raise errors.NoRule("torch", str(op), "give the op a torch rule or a definition", e.node and e.node.source)
-    if callable(rule):
+    if not isinstance(rule, str):
         return rule(e, *args)
     data = data if data is not None or e.node is None else e.node.data
     named = {f"x{i}": text for i, text in enumerate(args[:data])}

@@ -14,18 +14,23 @@ from typing import Any
 
 from catlearn.core.graph import Graph
 from catlearn.meanings import runtime
+from catlearn.meanings.build import runnable
 from catlearn.meanings.emit import Emitter, check_lines, result
 from catlearn.meanings.module import _full_batch
 
 _serial = count()
 
 
-def function_code(graph: Graph, sizes: Mapping[str, int] | None = None, check: bool = True) -> str:
-    """The text of ``run(p, s, key, training, x0, x1, ...)`` for a graph; it always returns a tuple."""
+def function_code(graph: Graph, sizes: Mapping[str, int] | None = None, check: bool = True, objects: dict[str, Any] | None = None) -> str:
+    """The text of ``run(p, s, key, training, x0, x1, ...)`` for a graph; it always returns a tuple.
+
+    ``objects`` is filled with what the text refers to beside the runtime's names.
+    """
+    graph = runnable(graph)
     held = {wire: f"p[{name!r}]" for name, wire in graph.param_wires.items()}
     held.update({old: f"s[{name!r}]" for name, (old, _) in graph.state_wires.items()})
     nodes = graph.nodes
-    e = Emitter(graph, held.get, dict(sizes or {}), training="training", keyed=True)
+    e = Emitter(graph, held.get, dict(sizes or {}), training="training", keyed=True, objects={} if objects is None else objects)
     names = e.begin(graph.inputs, (), (a for node in nodes for a in node.args), graph.outputs)
     if check:
         e.lines += check_lines(graph, graph.inputs, names, e.sizes)
@@ -40,10 +45,11 @@ def function_code(graph: Graph, sizes: Mapping[str, int] | None = None, check: b
 
 def function(graph: Graph, sizes: Mapping[str, int] | None = None, check: bool = True) -> Callable[..., tuple[Any, ...]]:
     """The compiled function; its text is in ``.code``."""
-    code = function_code(graph, sizes, check)
+    objects: dict[str, Any] = {}
+    code = function_code(graph, sizes, check, objects)
     file = f"<catlearn function {next(_serial)}>"
     linecache.cache[file] = (len(code), None, code.splitlines(True), file)
-    space = {**runtime.NAMESPACE, "refuse": runtime.refuser(graph.space(graph.inputs))}
+    space = {**runtime.NAMESPACE, **objects, "refuse": runtime.refuser(graph.space(graph.inputs))}
     exec(builtins.compile(code, file, "exec"), space)
     run = space["run"]
     run.code = code

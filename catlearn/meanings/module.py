@@ -27,6 +27,7 @@ import keyword
 import linecache
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -36,10 +37,12 @@ from catlearn import errors
 from catlearn.core.graph import Graph, Region
 from catlearn.core.term import Term
 from catlearn.meanings import runtime
+from catlearn.meanings.build import runnable
 from catlearn.meanings.emit import Emitter, check_lines, result
 from catlearn.meanings.initialise import check_params, fresh
 
 _serial = count()
+RESERVED = frozenset((*dir(nn.Module()), "code", "term", "title"))  # what every module has, ``training`` included
 
 
 class Arrow(nn.Module):
@@ -48,13 +51,22 @@ class Arrow(nn.Module):
     code: str
     term: Term
 
-    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*inputs, **kwargs)
-        except (RuntimeError, TypeError, IndexError, AttributeError) as error:
-            if "term" in self.__dict__ and not isinstance(error, errors.CatlearnError):
-                runtime.explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
-            raise
+
+def _guarded(self: Arrow, *inputs: Any, **kwargs: Any) -> Any:
+    try:
+        return nn.Module.__call__(self, *inputs, **kwargs)
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        if not isinstance(error, errors.CatlearnError):
+            runtime.explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
+        raise
+
+
+def _guard() -> Callable[..., Any]:
+    """``__call__`` of an outermost module: a torch error that comes from wrong inputs is put into the user's words.
+
+    A code object of its own each time, since ``torch.compile`` counts recompilations by code object.
+    """
+    return FunctionType(_guarded.__code__.replace(co_name="__call__"), globals(), "__call__")
 
 
 class Parameters(nn.Module):
@@ -77,7 +89,7 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     result is a tensor, a tuple, or ``()`` for one, many, no outputs. Raises ``ParamMismatch``, ``SizeUnknown``, ``ReservedName``,
     ``NoRule``.
     """
-    graph, sizes = term.graph, dict(sizes or {})
+    graph, sizes = runnable(term.graph), dict(sizes or {})
     for name in (*graph.params, *graph.states):
         _check_path(name)
     model = _Builder(graph, sizes).build(graph.root)
@@ -106,7 +118,7 @@ def _as(default: torch.Tensor, given: Any, dtype: Any) -> torch.Tensor:
 
 def _check_path(name: str) -> None:
     for part in name.split("."):
-        if hasattr(nn.Module, part) or part in ("code", "term", "title"):
+        if part in RESERVED:
             raise errors.ReservedName(part, name)
 
 
@@ -135,30 +147,36 @@ class _Builder:
     def __init__(self, graph: Graph, sizes: dict[str, int]) -> None:
         self.graph, self.sizes = graph, sizes
         self.keys = {wire: name for name, wire in graph.param_wires.items()}
-        for name, (_, wire) in graph.state_wires.items():
-            self.keys[wire] = name
         self.keys.update({old: name for name, (old, _) in graph.state_wires.items()})
+        for node in graph.root.nodes():  # a state keeps its place, however many boxes update it
+            for k in range(1, len(node.op.state_names) + 1):
+                self.keys[node.outs[-k]] = self.keys[node.args[-k]]
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.objects: dict[str, Any] = {}
         self.extras = _foreign(graph, self.keys)
 
     def build(self, root: Region) -> Arrow:
-        modules: dict[tuple[str, ...], Arrow] = {}
+        modules: dict[int, Arrow] = {}
         for region in reversed(_preorder(root)):
             code = self.code(region)
-            made = type(_class_name(region.path), (Arrow,), {"forward": self.function(code, root is region), "code": code})()
+            made = type(_class_name(region.path), (Arrow,), self.members(code, root is region))()
             for item in region.items:
                 if isinstance(item, Region):
-                    if hasattr(nn.Module, item.path[-1]):
+                    if item.path[-1] in RESERVED:
                         raise errors.ReservedName(item.path[-1], ".".join(item.path))
-                    made.add_module(item.path[-1], modules.pop(item.path))
-            modules[region.path] = made
-        return modules[()]
+                    made.add_module(item.path[-1], modules.pop(id(item)))  # where a repeat shares it, again and alike
+            modules[id(region)] = made
+        return modules[id(root)]
+
+    def members(self, code: str, root: bool) -> dict[str, Any]:
+        own = {"forward": self.function(code, root), "code": code}
+        return {**own, "__call__": _guard()} if root else own
 
     def function(self, code: str, root: bool) -> Callable[..., Any]:
         if root or code not in self.functions:
             file = f"<catlearn {next(_serial)}>"
             linecache.cache[file] = (len(code), None, code.splitlines(True), file)
-            space = {**runtime.NAMESPACE}
+            space = {**runtime.NAMESPACE, **self.objects}
             if root:
                 space["refuse"] = runtime.refuser(self.graph.space(self.graph.inputs))
             exec(builtins.compile(code, file, "exec"), space)
@@ -172,8 +190,8 @@ class _Builder:
             key = self.keys.get(wire)
             return None if key is None or tuple(key.split(".")[:depth]) != region.path else _attribute("self", key.split(".")[depth:])
 
-        e = Emitter(self.graph, param, self.sizes)
-        extras = self.extras[region.path]
+        e = Emitter(self.graph, param, self.sizes, objects=self.objects)
+        extras = self.extras[id(region)]
         uses = [wire for item in region.items for wire in self.arguments(item)]
         names = e.begin(region.dom, extras, uses, region.cod)
         if root:
@@ -191,7 +209,7 @@ class _Builder:
         return "\n".join([f"def forward({', '.join(['self', *names])}):", *("    " + line for line in body)])
 
     def arguments(self, item: Any) -> Sequence[int]:
-        return (*item.dom, *self.extras[item.path]) if isinstance(item, Region) else item.args
+        return (*item.dom, *self.extras[id(item)]) if isinstance(item, Region) else item.args
 
     def call(self, e: Emitter, region: Region) -> None:
         args = ", ".join([e.use(wire) for wire in self.arguments(region)])
@@ -213,23 +231,23 @@ def _full_batch(e: Emitter, inputs: Sequence[int], outputs: Sequence[int], texts
             for out, text in zip(outputs, texts, strict=True)]  # fmt: skip
 
 
-def _foreign(graph: Graph, keys: Mapping[int, str]) -> dict[tuple[str, ...], list[int]]:
+def _foreign(graph: Graph, keys: Mapping[int, str]) -> dict[int, list[int]]:
     """For each region the wires it reads that are neither its own inputs, nor made in it, nor parameters held by it."""
-    found: dict[tuple[str, ...], list[int]] = {}
-    made: dict[tuple[str, ...], set[int]] = {}
+    found: dict[int, list[int]] = {}  # by identity: copies of a shared repeat have one path
+    made: dict[int, set[int]] = {}
     for region in reversed(_preorder(graph.root)):
         own, needed = set(region.dom), {}
         for item in region.items:
-            wires = (*item.dom, *found[item.path]) if isinstance(item, Region) else item.args
+            wires = (*item.dom, *found[id(item)]) if isinstance(item, Region) else item.args
             for wire in wires:
                 held = wire in keys and tuple(keys[wire].split(".")[: len(region.path)]) == region.path
                 if wire not in own and not held:
                     needed[wire] = None
-            own |= made[item.path] if isinstance(item, Region) else set(item.outs)
+            own |= made[id(item)] if isinstance(item, Region) else set(item.outs)
         for wire in region.cod:
             if wire not in own and not (wire in keys and tuple(keys[wire].split(".")[: len(region.path)]) == region.path):
                 needed[wire] = None
-        found[region.path], made[region.path] = list(needed), set(region.cod)
+        found[id(region)], made[id(region)] = list(needed), set(region.cod)
     return found
 
 

@@ -11,7 +11,9 @@ from catlearn.core.sizes import divide, evaluate
 n, m = cl.dim("n"), cl.dim("m")
 sizes = st.recursive(
     st.integers(-3, 5) | st.sampled_from([n, m]),
-    lambda inner: st.tuples(st.sampled_from("+-*"), inner, inner).map(lambda t: {"+": t[1] + t[2], "-": t[1] - t[2], "*": t[1] * t[2]}[t[0]]),
+    lambda inner: st.tuples(st.sampled_from("+-*"), inner, inner).map(
+        lambda t: {"+": t[1] + t[2], "-": t[1] - t[2], "*": t[1] * t[2]}[t[0]]
+    ),
     max_leaves=6,
 )
 
@@ -36,7 +38,9 @@ def test_a_size_without_a_value_is_named():
         evaluate(n * m, {"n": 3})
 
 
-wires = st.sampled_from([cl.R(3), cl.R(), cl.I, cl.index(4, 2), cl.boolean(3), cl.S(5).space(2, channels=2), cl.R(n), cl.parameter(cl.R(3))])
+wires = st.sampled_from(
+    [cl.R(3), cl.R(), cl.I, cl.index(4, 2), cl.boolean(3), cl.S(5).space(2, channels=2), cl.R(n), cl.parameter(cl.R(3))]
+)
 
 
 @given(wires, wires, wires)
@@ -53,8 +57,8 @@ def test_role_kind_and_group_are_part_of_a_space():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: cl.R(-1), lambda: cl.R(2.5), lambda: cl.R(True), lambda: cl.R("n"), lambda: cl.S(0), lambda: cl.Sp(3), lambda: cl.dim("2n"),
-             lambda: cl.S(3).space(-1), lambda: cl.index(-2), lambda: cl.copy(3), lambda: cl.space("x")]
+    "make", [lambda: cl.R(-1), lambda: cl.R(2.5), lambda: cl.R(True), lambda: cl.R("n"), lambda: cl.S(0), lambda: cl.Sp(3),
+             lambda: cl.dim("2n"), lambda: cl.S(3).space(-1), lambda: cl.index(-2), lambda: cl.copy(3), lambda: cl.space("x")]
 )  # fmt: skip
 def test_what_is_no_space_is_refused(make):
     with pytest.raises(errors.BadSpace):

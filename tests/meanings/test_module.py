@@ -1,6 +1,7 @@
 """What would break for a torch user if ``compile`` gave anything but a plain, fast module."""
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -200,7 +201,7 @@ def test_an_empty_batch_passes_through():
 
 def test_names_that_python_cannot_hold():
     model = cl.compile(cl.linear(X, H, name="class").named("lambda") >> cl.linear(H, Y, name="2nd layer"))
-    assert list(model.state_dict())[0] == "lambda.class.weight"
+    assert next(iter(model.state_dict())) == "lambda.class.weight"
     assert model(torch.randn(2, 12)).shape == (2, 5)
     with pytest.raises(errors.ReservedName, match="forward"):
         cl.compile(cl.linear(X, H).named("forward"))
@@ -212,7 +213,9 @@ def test_given_parameters_are_checked():
     params["extra"] = params.pop("head.linear.bias")
     with pytest.raises(errors.ParamMismatch) as caught:
         cl.compile(net(), params)
-    assert all(words in str(caught.value) for words in ("missing: head.linear.bias", "not a parameter: extra", "given (3, 3), needed (16, 12)"))
+    assert all(
+        words in str(caught.value) for words in ("missing: head.linear.bias", "not a parameter: extra", "given (3, 3), needed (16, 12)")
+    )
 
 
 @pytest.mark.gpu
@@ -221,3 +224,32 @@ def test_on_a_gpu():
     model, x = cl.compile(net()), torch.randn(7, 12)
     on_gpu = copy.deepcopy(model).to("cuda")
     assert torch.allclose(on_gpu(x.cuda()).cpu(), model(x), atol=1e-5)
+
+
+def test_many_models_compile_in_one_process():
+    torch._dynamo.reset()
+    for width in range(2, 14):  # dynamo gives up after eight recompilations of one code object
+        model, x = cl.compile(cl.linear(X, cl.R(width)) >> cl.relu), torch.randn(2, 12)
+        assert torch.allclose(torch.compile(model, fullgraph=True, backend="eager")(x), model(x))
+
+
+@dataclass(frozen=True)
+class Twice(cl.Op):
+    """An op with a definition and nothing else."""
+
+    key = "twice_in_test_module"
+
+    def infer(self, dom):
+        return dom
+
+    def definition(self, o, x):
+        return o.add(x, x)
+
+
+def test_a_box_with_a_definition_alone_runs_inside_its_scope():
+    f = (cl.linear(X, H) >> cl.Box(Twice(), H)).named("inner") >> cl.Box(Twice(), H)
+    plain = cl.linear(X, H).named("inner") >> cl.scale(H, 4.0)
+    model, x = cl.compile(f), torch.randn(3, 12)
+    expected = cl.compile(plain, model.state_dict())(x)
+    assert torch.equal(model(x), expected) and "x0 + x0" in model.inner.code
+    assert torch.equal(cl.lens(f).get(dict(model.named_parameters()), x), expected)

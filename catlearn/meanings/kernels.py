@@ -1,0 +1,211 @@
+"""Functions that generated code calls where one line of torch would not do: what autograd does for a box, in two halves.
+
+``*_saving`` runs a box forward and also returns what its backward pass keeps; ``*_backward`` gives the cotangents. Both call the
+aten functions that autograd itself calls, so the numbers are autograd's to the last bit on the CPU. Where torch chooses among
+kernels by device and shape, its choice is asked for, and other choices fall back on autograd for this box alone (``Kept``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from catlearn import errors
+from catlearn.meanings.initialise import generator
+
+aten = torch.ops.aten
+Tensor = torch.Tensor
+Lift = tuple[int, int]
+
+
+@dataclass
+class Kept:
+    """What autograd keeps of one box: the output with its history, and the inputs that it began from."""
+
+    y: Tensor
+    inputs: tuple[Tensor | None, ...]
+    again: bool  # whether the gradient may itself be differentiated
+
+    @classmethod
+    def of(cls, f: Callable[..., Tensor], *args: Tensor | None) -> Kept:
+        """Run f on these tensors, recording its history."""
+        again = torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in args)
+        with torch.enable_grad():
+            inputs = tuple(_leaf(a, again) for a in args)
+            return cls(f(*inputs), inputs, again)
+
+    @property
+    def value(self) -> Tensor:
+        return self.y if self.again else self.y.detach()
+
+    def back(self, dy: Tensor, mask: Sequence[bool]) -> tuple[Tensor | None, ...]:
+        """The cotangents of the inputs that ``mask`` wants; None for the others."""
+        wanted = [x for x, want in zip(self.inputs, mask, strict=False) if want and x is not None]
+        grads = iter(torch.autograd.grad(self.y, wanted, dy, create_graph=self.again, materialize_grads=True))
+        return tuple(next(grads) if want and x is not None else None for x, want in zip(self.inputs, mask, strict=False))
+
+
+def _leaf(a: Tensor | None, again: bool) -> Tensor | None:
+    if a is None or not a.is_floating_point() or (again and a.requires_grad):
+        return a
+    return a.detach().requires_grad_()
+
+
+# -- attention -------------------------------------------------------------------------------------------------------
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None, is_causal: bool, scale: float | None, lift: Lift) -> Tensor:
+    """Torch's attention; ``lift`` = (axis, times) inserts axes into a mask that has fewer than the scores."""
+    return F.scaled_dot_product_attention(q, k, v, _lifted(attn_mask, lift), is_causal=is_causal, scale=scale)
+
+
+def _lifted(mask: Tensor | None, lift: Lift) -> Tensor | None:
+    for _ in range(lift[1] if mask is not None else 0):
+        mask = mask.unsqueeze(lift[0])  # type: ignore[union-attr]
+    return mask
+
+
+def attend_saving(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False,
+                  scale: float | None = None, lift: Lift = (0, 0)) -> tuple[Tensor, Any]:  # fmt: skip
+    """Attention, by the kernel that ``F.scaled_dot_product_attention`` takes, and what is kept for the backward pass."""
+    options = {"is_causal": is_causal, "scale": scale, "lift": lift}
+    mask = _lifted(attn_mask, lift)
+    if q.device.type == "cpu" and aten._fused_sdp_choice(q, k, v, mask, 0.0, is_causal, scale=scale) == 1:  # flash attention
+        if mask is not None and mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, float("-inf"))
+        y, normaliser = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, is_causal, attn_mask=mask, scale=scale)
+        return y, (q, k, v, attn_mask, y, normaliser, mask, options)
+    kept = Kept.of(partial(attend, **options), q, k, v, attn_mask)
+    return kept.value, kept
+
+
+def attend_backward(dy: Tensor, kept: Any, mask: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The cotangents of q, k, v and, if there are four to give, of the float mask."""
+    if isinstance(kept, Kept):
+        return kept.back(dy, mask)
+    q, k, v, attn_mask, y, normaliser, lifted, options = kept
+    if any(mask[3:]):  # the fused kernel has no cotangent for a mask: torch does not take it where the mask learns
+        return Kept.of(partial(attend, **options), q, k, v, attn_mask).back(dy, mask)
+    backward = aten._scaled_dot_product_flash_attention_for_cpu_backward
+    causal, scale = options["is_causal"], options["scale"]
+    grads = backward(dy, q, k, v, y, normaliser, 0.0, causal, attn_mask=lifted, scale=scale)
+    return (*grads, None)[: len(mask)]
+
+
+# -- normalisation ---------------------------------------------------------------------------------------------------
+
+
+def rms_saving(x: Tensor, weight: Tensor | None, eps: float) -> tuple[Tensor, Any]:
+    """``F.rms_norm`` over the last axis, and 1 / √(mean(x²) + eps)."""
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):  # other kernels, other precision inside
+        kept = Kept.of(lambda x, weight: F.rms_norm(x, x.shape[-1:], weight, eps), x, weight)
+        return kept.value, kept
+    rstd = torch.rsqrt(x.pow(2).mean(-1, keepdim=True).add_(eps))
+    y = x * rstd
+    return (y if weight is None else y * weight), rstd
+
+
+def rms_backward(dy: Tensor, x: Tensor, weight: Tensor | None, kept: Any, mask: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The cotangents of x and of the weight, in the order of operations of autograd."""
+    if isinstance(kept, Kept):
+        return kept.back(dy, mask)
+    rstd, dx, dweight = kept, None, None
+    if mask[1]:
+        assert weight is not None
+        dweight = (dy * (x * rstd)).sum_to_size(weight.shape)
+    if mask[0]:
+        inner = dy if weight is None else dy * weight
+        drstd = (inner * x).sum(-1, keepdim=True)
+        dsquare = (drstd * (-0.5 * rstd.pow(3))).expand(x.shape) / x.shape[-1]
+        dx = inner * rstd + dsquare * (x * 2.0)
+    return dx, dweight
+
+
+def _flat(x: Tensor, order: int) -> Tensor:
+    """All batch axes in one."""
+    return x if x.dim() == order + 1 else x.reshape((-1, *x.shape[x.dim() - order :]))
+
+
+def _unflat(y: Tensor, x: Tensor, order: int) -> Tensor:
+    """The batch axes of x again."""
+    return y if x.dim() == order + 1 else y.reshape(x.shape)
+
+
+def _factor(x: Tensor, order: int, count: Tensor, training: bool, momentum: float | None) -> float:
+    """How far the running statistics move; counts the batch."""
+    if not training:
+        return 0.0 if momentum is None else momentum
+    if x.numel() == x.shape[x.dim() - order]:
+        raise errors.BadInput("batch_norm in training needs more than one value per channel",
+                              [f"given {tuple(x.shape)}: the variance of one value is 0"],
+                              "give a larger batch, or switch to model.eval()")  # fmt: skip
+    count.add_(1)
+    return 1.0 / float(count) if momentum is None else momentum
+
+
+def over_batch(x: Tensor, order: int, weight: Any, bias: Any, mean: Tensor, var: Tensor, count: Tensor, training: bool,
+               momentum: float | None, eps: float) -> Tensor:  # fmt: skip
+    """``F.batch_norm`` with any number of batch axes; the state is updated in place, as ``torch.nn.BatchNorm`` does."""
+    factor = _factor(x, order, count, training, momentum)
+    return _unflat(F.batch_norm(_flat(x, order), mean, var, weight, bias, training, factor, eps), x, order)
+
+
+def over_batch_saving(x: Tensor, order: int, weight: Any, bias: Any, mean: Tensor, var: Tensor, count: Tensor, training: bool,
+                      momentum: float | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """The same, with the mean that was used and how wide the values spread: 1 / √(var + eps) in training, else the variance."""
+    factor = _factor(x, order, count, training, momentum)
+    if not x.numel():  # torch's kernels divide by the number of entries
+        return x.clone(), mean, var
+    y, used, rstd = torch.native_batch_norm(_flat(x, order), weight, bias, mean, var, training, factor, eps)
+    return (_unflat(y, x, order), used, rstd) if training else (_unflat(y, x, order), mean, var)
+
+
+def over_batch_backward(dy: Tensor, x: Tensor, order: int, weight: Any, mean: Tensor, spread: Tensor, training: bool, eps: float,
+                        mask: Sequence[bool]) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """The cotangents of x, weight and bias."""
+    if not x.numel():
+        return torch.zeros_like(x), torch.zeros_like(mean), torch.zeros_like(mean)
+    statistics = (None, None, mean, spread) if training else (mean, spread, None, None)
+    dx, *rest = aten.native_batch_norm_backward(_flat(dy, order), _flat(x, order), weight, *statistics, training, eps, list(mask))
+    return (_unflat(dx, x, order) if mask[0] else dx, *rest)
+
+
+# -- randomness ------------------------------------------------------------------------------------------------------
+
+
+def noise_like(x: Tensor, p: float, training: bool, key: int | None, name: str) -> Tensor:
+    """Dropout's noise: drawn as torch does on the CPU, from its global generator or from one seeded by key and name."""
+    if not training or p == 0:
+        return torch.ones_like(x)
+    if p == 1:
+        return torch.zeros_like(x)
+    source = None if key is None else generator(key, name, x.device)
+    return torch.empty_like(x).bernoulli_(1 - p, generator=source).div_(1 - p)
+
+
+def drop_saving(x: Tensor, p: float, training: bool, key: int | None, name: str) -> tuple[Tensor, Tensor | None]:
+    """Dropout and its noise; None stands for a noise of ones."""
+    if not training or p == 0:
+        return x, None
+    noise = noise_like(x, p, training, key, name)
+    return x * noise, noise
+
+
+def drop(x: Tensor, p: float, training: bool, key: int | None, name: str) -> Tensor:
+    """Dropout with a key."""
+    return drop_saving(x, p, training, key, name)[0]
+
+
+def drop_backward(dy: Tensor, noise: Tensor | None) -> Tensor:
+    """The cotangent of x."""
+    return dy if noise is None else dy * noise
+
+
+_ALL = (attend_saving, attend_backward, rms_saving, rms_backward, over_batch, over_batch_saving, over_batch_backward,
+        noise_like, drop_saving, drop, drop_backward)  # fmt: skip
+KERNELS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}

@@ -1,0 +1,57 @@
+"""Running what is opaque: a user's torch function or module, and its backward pass by torch's autograd on that box alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from catlearn.meanings.initialise import seed_of
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass
+class History:
+    """What autograd keeps of one run: the float outputs with their history, and the inputs that they came from."""
+
+    ys: Tensors
+    inputs: Tensors
+    again: bool  # whether the cotangents may themselves be differentiated
+
+    def back(self, dys: Tensors, mask: Sequence[bool]) -> tuple[Any, ...]:
+        """The cotangents of the float inputs; None where ``mask`` does not want them."""
+        floats = [x for x in self.inputs if x.is_floating_point()]
+        wanted = [x for x, want in zip(floats, mask, strict=True) if want]
+        pairs = [(y, dy) for y, dy in zip(self.ys, dys, strict=True) if y.requires_grad]
+        found: Any = [None] * len(wanted)
+        if pairs and wanted:
+            found = torch.autograd.grad([y for y, _ in pairs], wanted, [dy for _, dy in pairs], allow_unused=True, create_graph=self.again)
+        grads = iter(torch.zeros_like(x) if g is None else g for x, g in zip(wanted, found, strict=True))
+        return tuple(next(grads) if want else None for want in mask)
+
+
+def remember(f: Callable[..., Any], inputs: Tensors) -> tuple[Any, ...]:
+    """Run f, and return its outputs and then the history of the run."""
+    again = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+    with torch.enable_grad():
+        kept = [not x.is_floating_point() or (again and x.requires_grad) for x in inputs]
+        leaves = tuple(x if keep else x.detach().requires_grad_() for x, keep in zip(inputs, kept, strict=True))
+        outs = f(*leaves)
+    outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
+    history = History(tuple(y for y in outs if y.is_floating_point()), leaves, again)
+    return (*(y if again else y.detach() for y in outs), history)
+
+
+def seeded(key: int | None, name: str, f: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Run f with torch's global generators seeded by key and name, and put back afterwards."""
+    if key is None:
+        return f(*args, **named)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(key, name))
+        return f(*args, **named)
+
+
+OPAQUE: dict[str, Callable[..., Any]] = {"remember": remember, "seeded": seeded}
