@@ -60,7 +60,7 @@ class ChangeBase(Endofunctor):
     def init(self, init: Any) -> Any:
         """φ on what a parameter starts from: a tensor is cast, a distribution is drawn in the base."""
         if isinstance(init, Init):
-            return replace(init, numbers=tuple(self.number(n) for n in init.numbers), dtype=self.dtype)
+            return replace(init, dtype=self.dtype)
         import torch
 
         value = torch.as_tensor(init)
@@ -88,7 +88,9 @@ class ChangeBase(Endofunctor):
 
     def reparam(self, reparam: Reparam, body: Term) -> Term:
         cells = tuple(
-            replace(cell, sources=tuple((name, self.on_param(param)) for name, param in cell.sources), read=ChangeBase(self.base)(cell.read))
+            replace(
+                cell, sources=tuple((name, self.on_param(param)) for name, param in cell.sources), read=ChangeBase(self.base)(cell.read)
+            )
             for cell in reparam.cells
         )
         return Reparam(body, cells, reparam.source)

@@ -31,8 +31,7 @@ from catlearn.core.sizes import Dim, Poly, Size
 from catlearn.core.sizes import evaluate as evaluate_size
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Term
-
-Array = Any  # a numpy array with dtype=object
+from catlearn.meanings.rules import RULES, Array, asarray, each
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,16 @@ class Exact(Ops[Value]):
 
     base: ClassVar[str]
     advice: ClassVar[str]
-    functions: Mapping[str, Callable[..., Any]] = {}
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """The functions of numbers that the base has, by name."""
+        return {}
 
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.node: Node | None = None  # where we are, for messages
+        self.cod = Space()  # what the op that is being run ends in
 
     @abstractmethod
     def number(self, x: Any) -> Any:
@@ -104,7 +108,7 @@ class Exact(Ops[Value]):
                 fused = op.key in ("saving", "vjp")
                 raise self.no_rule(str(op), "take cl.reverse(f, fused=False): it is made of primitives only" if fused else "")
             return by_definition(self, op, args)
-        cod = typecheck(op, Space(tuple(arg.type for arg in args)))
+        self.cod = cod = typecheck(op, Space(tuple(arg.type for arg in args)))
         arrays = [arg.array for arg in args]
         outs = each(function, *arrays) if function is not None else rule(self, op, *arrays)  # type: ignore[misc]
         values = tuple(Value(asarray(o), w) for o, w in zip(outs if isinstance(outs, tuple) else (outs,), cod, strict=True))
@@ -135,17 +139,23 @@ class Exact(Ops[Value]):
         return [table[o] for o in graph.outputs]
 
 
+PIECEWISE_LINEAR: dict[str, Callable[..., Any]] = {
+    "step": lambda x: Fraction(x > 0),
+    "relu": lambda x: max(x, Fraction(0)),
+    "maximum": max,
+    "equal": lambda x, y: Fraction(x == y),
+}
+
+
 class Rationals(Exact):
     """The field of fractions: polynomials, quotients, and the piecewise linear functions, all exact."""
 
     base = "the rationals"
     advice = "cl.symbolic(f) keeps exp, log, erf and roots as symbols"
-    functions: ClassVar[dict[str, Any]] = {
-        "step": lambda x: Fraction(x > 0),
-        "relu": lambda x: max(x, Fraction(0)),
-        "maximum": max,
-        "equal": lambda x, y: Fraction(x == y),
-    }
+
+    @property
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        return PIECEWISE_LINEAR
 
     def number(self, x: Any) -> Fraction:
         if isinstance(x, float) and not math.isfinite(x):
@@ -214,87 +224,3 @@ def _sizes(values: Sequence[tuple[str, Value]]) -> dict[str, int]:
 def _symbol(size: Poly) -> Dim | None:
     ((monomial, coefficient), *_) = size.terms
     return monomial[0][0] if coefficient == 1 and len(monomial) == 1 and monomial[0][1] == 1 else None
-
-
-# --- the table of primitives: what each does to arrays of any ring ----------------------------------------------------
-
-
-def asarray(x: Any) -> Array:
-    """An object array, also of a single number."""
-    return x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
-
-
-def each(function: Callable[..., Any], *arrays: Array) -> Array:
-    """A function of numbers on every entry."""
-    out = np.empty(arrays[0].shape, dtype=object)
-    for i in np.ndindex(out.shape):
-        out[i] = function(*(a[i] for a in arrays))
-    return out
-
-
-def _scale(o: Exact, op: Any, x: Array) -> Array:
-    return x * o.number(op.factor)
-
-
-def _sum(o: Exact, op: Any, x: Array) -> Array:
-    axes = tuple(a % x.ndim for a in op.axes)
-    return np.add.reduce(x, axis=axes, keepdims=op.keep, initial=o.number(0)) if axes else x
-
-
-def _mean(o: Exact, op: Any, x: Array) -> Array:
-    count = math.prod(x.shape[a] for a in op.axes)
-    return _sum(o, op, x) * o.number(Fraction(1, count))
-
-
-def _max(o: Exact, op: Any, x: Array) -> Array:
-    axes, larger = [a % x.ndim for a in op.axes], o.function("maximum")
-    for axis in axes:
-        x = np.frompyfunc(larger, 2, 1).reduce(x, axis=axis, keepdims=True)
-    return x if op.keep else asarray(x).reshape(tuple(s for i, s in enumerate(x.shape) if i not in axes))
-
-
-def _broadcast(o: Exact, op: Any, x: Array) -> Array:
-    return np.broadcast_to(x, o.shape_of(op.shape))
-
-
-def _reshape(o: Exact, op: Any, x: Array) -> Array:
-    return x.reshape(o.shape_of(op.shape))
-
-
-def _slice(o: Exact, op: Any, x: Array) -> Array:
-    return np.take(x, range(o.size(op.start), o.size(op.stop)), axis=op.axis)
-
-
-def _pad(o: Exact, op: Any, x: Array) -> Array:
-    widths = [(0, 0)] * x.ndim
-    for axis, before, after in op.widths:
-        widths[axis] = (o.size(before), o.size(after))
-    out = np.full([n + a + b for n, (a, b) in zip(x.shape, widths, strict=True)], o.number(op.value), dtype=object)
-    out[tuple(slice(a, a + n) for n, (a, _) in zip(x.shape, widths, strict=True))] = x
-    return out
-
-
-def _full(o: Exact, op: Any) -> Array:
-    return np.full(o.shape_of(op.wire.shape), o.number(op.value), dtype=object)
-
-
-RULES: dict[str, Callable[..., Any]] = {
-    "add": lambda o, op, x, y: x + y,
-    "mul": lambda o, op, x, y: x * y,
-    "scale": _scale,
-    "shift": lambda o, op, x: x + o.number(op.by),
-    "power": lambda o, op, x: each(lambda v: o.raised(v, op.exponent), x),
-    "sum": _sum,
-    "mean": _mean,
-    "max": _max,
-    "reshape": _reshape,
-    "transpose": lambda o, op, x: np.transpose(x, op.full(x.ndim)),
-    "broadcast": _broadcast,
-    "concat": lambda o, op, *xs: np.concatenate(xs, axis=op.axis),
-    "slice": _slice,
-    "pad": _pad,
-    "einsum": lambda o, op, *xs: np.einsum(op.pattern.replace(" ", ""), *xs),
-    "full": _full,
-    "batch_sum": lambda o, op, x: x,
-    "batch_expand": lambda o, op, x, like: x,
-}

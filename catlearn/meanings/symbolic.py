@@ -54,7 +54,7 @@ class Symbols(Exact):
                 square, power = _ROOTS[x]
                 return sympy.sqrt(sympy.Rational(square.numerator, square.denominator) * sympy.pi**power)
             return sympy.Rational(repr(x)) if math.isfinite(x) else sympy.sympify(x)
-        return sympy.Rational(x.numerator, x.denominator) if isinstance(x, Fraction) else sympy.sympify(x, rational=True)
+        return sympy.Rational(x.numerator, x.denominator) if isinstance(x, Fraction) else sympy.sympify(x, rational=True)  # pyright: ignore[reportCallIssue]
 
     def raised(self, x: Any, exponent: Any) -> Any:
         return x ** self.number(exponent)
@@ -100,10 +100,18 @@ class Z2Polynomial:
 
     monomials: frozenset[Monomial] = frozenset()
 
-    def __add__(self, other: Z2Polynomial) -> Z2Polynomial:
+    def __add__(self, other: Z2Polynomial | int) -> Z2Polynomial:
+        if isinstance(other, int):  # numpy starts its sums at 0
+            other = Z2Polynomial(frozenset({()} if other % 2 else ()))
+        if not isinstance(other, Z2Polynomial):
+            return NotImplemented
         return Z2Polynomial(self.monomials ^ other.monomials)
 
+    __radd__ = __add__
+
     def __mul__(self, other: Z2Polynomial) -> Z2Polynomial:
+        if not isinstance(other, Z2Polynomial):
+            return NotImplemented
         total: set[Monomial] = set()
         for a in self.monomials:
             for b in other.monomials:
@@ -253,5 +261,3 @@ def symbolic(term: Term, base: str = "sympy", sizes: Mapping[str, int] | None = 
     ps = {name: variables(name, param.wire) for name, param in graph.params.items()}
     outs = o.run(graph, list(xs.values()), ps)
     return Symbolic(term, o, {k: v.array for k, v in xs.items()}, {k: v.array for k, v in ps.items()}, tuple(v.array for v in outs))
-
-
