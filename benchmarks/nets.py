@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -13,7 +14,7 @@ import catlearn as cl
 
 def mlp_arrow(*sizes: int) -> cl.Term:
     f = cl.linear(cl.R(sizes[0]), cl.R(sizes[1]))
-    for a, b in zip(sizes[1:], sizes[2:], strict=False):
+    for a, b in itertools.pairwise(sizes):
         f = f >> cl.relu >> cl.linear(cl.R(a), cl.R(b))
     return f
 
@@ -21,7 +22,7 @@ def mlp_arrow(*sizes: int) -> cl.Term:
 class Mlp(nn.Module):
     def __init__(self, *sizes: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         *hidden, last = self.layers
