@@ -4,24 +4,85 @@ and its explanation as functors of that one arrow.
 ``>>`` is "then", ``@`` is "beside" and binds tighter. See ``docs/`` for a tour; every name here has an example in its docstring.
 """
 
-from catlearn import errors
+from catlearn import errors, verify
+from catlearn.boxes import cells
 from catlearn.boxes.arithmetic import add, div, mul, power, scale, shift, sub
-from catlearn.boxes.constant import full
-from catlearn.boxes.contract import bias, einsum, linear, matmul
-from catlearn.boxes.pointwise import erf, exp, gelu, log, relu, sigmoid, step, tanh
+from catlearn.boxes.attention import attention
+from catlearn.boxes.constant import constant, full
+from catlearn.boxes.contract import bias, einsum, gain, linear, matmul
+from catlearn.boxes.conv import conv1d, conv2d, fold, windows
+from catlearn.boxes.custom import box, from_module
+from catlearn.boxes.index import embedding, gather, one_hot, scatter_add
+from catlearn.boxes.masks import masked_fill, where
+from catlearn.boxes.norm import batch_norm, layer_norm, rms_norm
+from catlearn.boxes.pointwise import abs, erf, exp, gelu, leaky_relu, log, relu, sigmoid, silu, softplus, step, tanh
+from catlearn.boxes.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    global_avg_pool1d,
+    global_avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
+from catlearn.boxes.random import dropout
 from catlearn.boxes.reduce import max, mean, sum
 from catlearn.boxes.shape import broadcast, concat, flatten, pad, reshape, slice, split, transpose
+from catlearn.boxes.softmax import log_softmax, logsumexp, softmax
 from catlearn.core.cells import Cell
+from catlearn.core.combinators import copy, discard, id, par, repeat, seq, swap
+from catlearn.core.equality import Same, same
 from catlearn.core.functor import Endofunctor, Functor
 from catlearn.core.hooks import MEANINGS
 from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import dim
-from catlearn.core.spaces import A, I, O, R, S, SO, Sp, Space, T, Z, boolean, index, parameter, space, tangent
-from catlearn.core.term import Box, Par, Repeat, Reparam, Scope, Seq, Term, Wiring, copy, discard, id, par, repeat, seq, swap
+from catlearn.core.spaces import SO, A, I, O, R, S, Sp, Space, T, Z, boolean, index, parameter, space, tangent
+from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring
+from catlearn.interop.discopy import from_discopy, to_discopy
+from catlearn.interop.files import load, save
+from catlearn.interop.networkx import to_networkx
+from catlearn.layers.compounds import (
+    deep_sets,
+    gru_cell,
+    lstm_cell,
+    message_passing,
+    mlp,
+    multi_head_attention,
+    residual,
+    transformer,
+    transformer_block,
+)
+from catlearn.learn import schedules
+from catlearn.learn.fitted import Fitted
+from catlearn.learn.learner import Learner, learner
+from catlearn.learn.losses import binary_cross_entropy, cosine, cross_entropy, huber, mae, mse, squared_error
+from catlearn.learn.optimisers import adagrad, adam, adamw, rmsprop, sgd
+from catlearn.meanings.base_change import change_base
+from catlearn.meanings.cost import Cost, cost
 from catlearn.meanings.lens import Lens, lens
 from catlearn.meanings.module import compile
+from catlearn.meanings.picture import Picture, draw
 from catlearn.meanings.reverse import reverse
+from catlearn.meanings.symbolic import Symbolic, symbolic
+from catlearn.meanings.words import explain
 
 MEANINGS.update(run="catlearn.meanings.module:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp")
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "A", "abs", "adagrad", "adam", "adamw", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add", "attention", "avg_pool1d",
+    "avg_pool2d", "batch_norm", "bias", "binary_cross_entropy", "boolean", "Box", "box", "broadcast", "Cell", "cells",
+    "change_base", "compile", "concat", "constant", "conv1d", "conv2d", "copy", "cosine", "Cost", "cost", "cross_entropy",
+    "deep_sets", "dim", "discard", "div", "draw", "dropout", "einsum", "embedding", "Endofunctor", "erf", "errors", "exp",
+    "explain", "Fitted", "flatten", "fold", "from_discopy", "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu",
+    "global_avg_pool1d", "global_avg_pool2d", "gru_cell", "huber", "I", "id", "index", "Init", "layer_norm", "leaky_relu",
+    "Learner", "learner", "Lens", "lens", "linear", "load", "log", "log_softmax", "logsumexp", "lstm_cell", "mae", "masked_fill",
+    "matmul", "max", "max_pool1d", "max_pool2d", "mean", "message_passing", "mlp", "mse", "mul", "multi_head_attention", "O",
+    "one_hot", "Op", "pad", "Par", "par", "Param", "parameter", "Picture", "power", "R", "relu", "Reparam", "Repeat", "repeat",
+    "reshape", "residual", "reverse", "rms_norm", "rmsprop", "S", "Same", "same", "save", "scale", "scatter_add", "schedules",
+    "Scope", "Seq", "seq", "sgd", "shift", "sigmoid", "silu", "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split",
+    "squared_error", "step", "sub", "sum", "swap", "Symbolic", "symbolic", "T", "tangent", "tanh", "Term", "to_discopy",
+    "to_networkx", "transformer", "transformer_block", "transpose", "verify", "where", "windows", "Wiring", "Z",
+]  # fmt: skip

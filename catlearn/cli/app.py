@@ -1,0 +1,130 @@
+"""The commands. Each loads a term, asks one meaning for its answer, and prints it; nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from catlearn.errors import BadCommand, CatlearnError
+
+app = typer.Typer(name="catlearn", no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+                  help="Networks as arrows: their pictures, words, costs and laws.")  # fmt: skip
+
+Target = Annotated[str, typer.Argument(metavar="FILE:NAME", help="A Python file and the name of a term (or of a function returning one).")]
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one command: 0 fine, 1 a law failed, 2 a mistake."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="catlearn")
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    return 0
+
+
+def mistakes_in_words(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's mistake becomes one message on stderr and exit code 2."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except CatlearnError as error:
+            typer.echo(str(error), err=True)
+        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+            typer.echo(str(BadCommand(f"{error.filename}: {error.strerror}", next="choose another place to write to")), err=True)
+        raise typer.Exit(2)
+
+    return guarded
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from catlearn import __version__
+
+        typer.echo(f"catlearn {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False) -> None:
+    """Networks as arrows: their pictures, words, costs and laws."""
+
+
+@app.command(epilog="Example: catlearn demo --out demo")
+@mistakes_in_words
+def demo(
+    chapter: Annotated[list[str] | None, typer.Option(help="Only this chapter; may be given several times.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for report.html.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds instead of minutes: fewer epochs, no promise of accuracy.")] = False,
+) -> None:
+    """Train a network on real handwritten digits, explain it, and write report.html."""
+    from catlearn.teach.demo import run_demo
+
+    report, failures = run_demo(out, chapter or [], quick, typer.echo)
+    typer.echo(f"\nreport: {report}")
+    if failures:
+        for failure in failures:
+            typer.echo(failure, err=True)
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: catlearn draw examples/01_arrows.py:net -o net.svg --no-fold")
+@mistakes_in_words
+def draw(
+    target: Target,
+    output: Annotated[Path, typer.Option("--output", "-o", help="net.svg, net.png or net.tex: the ending decides.")] = Path("net.svg"),
+    fold: Annotated[bool, typer.Option("--fold/--no-fold", help="Draw named parts as one box each.")] = True,
+) -> None:
+    """Draw a term as SVG, PNG or TikZ."""
+    import catlearn as cl
+    from catlearn.cli.loading import load
+
+    if output.suffix not in (".svg", ".png", ".tex"):
+        raise BadCommand(f"{output}: pictures end in .svg, .png or .tex", next=f"for example -o {output.with_suffix('.svg')}")
+    term = load(target)
+    cl.draw(term, output, fold=fold)
+    typer.echo(f"wrote {output}")
+
+
+@app.command(epilog="Example: catlearn explain examples/01_arrows.py:net")
+@mistakes_in_words
+def explain(target: Target) -> None:
+    """Say in words what a term does."""
+    import catlearn as cl
+    from catlearn.cli.loading import load
+
+    term = load(target)
+    typer.echo(str(cl.explain(term)))
+
+
+@app.command(epilog="Example: catlearn cost examples/01_arrows.py:net --batch 64")
+@mistakes_in_words
+def cost(target: Target, batch: Annotated[int, typer.Option(min=1, help="How many events at once.")] = 1) -> None:
+    """Count parameters, floating-point operations and the bytes of activations."""
+    import catlearn as cl
+    from catlearn.cli.loading import load
+
+    term = load(target)
+    typer.echo(str(cl.cost(term, batch=batch)))
+
+
+@app.command(epilog="Example: catlearn laws examples/05_your_own_box.py:squash")
+@mistakes_in_words
+def laws(
+    target: Target,
+    seed: Annotated[int, typer.Option(help="The seed of the sample points.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, help="How many samples each law is tried on.")] = 5,
+) -> None:
+    """Put a term, or a box of your own, before every law that applies to it."""
+    from catlearn.cli.loading import load
+    from catlearn.verify.laws import check
+
+    report = check(load(target), seed=seed, trials=trials)
+    typer.echo(str(report))
+    if not report:
+        raise typer.Exit(1)
