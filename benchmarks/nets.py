@@ -14,7 +14,7 @@ import catlearn as cl
 
 def mlp_arrow(*sizes: int) -> cl.Term:
     f = cl.linear(cl.R(sizes[0]), cl.R(sizes[1]))
-    for a, b in itertools.pairwise(sizes):
+    for a, b in itertools.pairwise(sizes[1:]):
         f = f >> cl.relu >> cl.linear(cl.R(a), cl.R(b))
     return f
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("discopy", "matplotlib", "sympy", "networkx", "rich", "typer", "numpy.f2py", "safetensors")
+HEAVY = ("discopy", "matplotlib", "sympy", "networkx", "rich", "typer", "numpy.f2py")
 # torch itself pulls sympy and networkx on some versions, so the question is what catlearn adds
 CODE = "import torch, sys; before = set(sys.modules); import catlearn; print(' '.join(sorted(set(sys.modules) - before)))"
 

@@ -16,6 +16,7 @@ from catlearn.core.spaces import Space
 from catlearn.core.term import Box
 from tests.aten import recorded
 from tests.boxes.agree import Setting, agree, check_definition, check_put, check_reverse
+from tests.labels import label
 
 sdpa = F.scaled_dot_product_attention
 H, L, S, D = 2, 5, 7, 4
@@ -34,24 +35,24 @@ def lifted(order: int, batched_order: int) -> Any:
     return reference
 
 
-@pytest.mark.parametrize("dom", [SQUARE, Q @ K @ cl.R(H, S, D), Q @ K @ V, cl.R(L, D) @ cl.R(S, D) @ cl.R(S, D)], ids=str)
+@pytest.mark.parametrize("dom", [SQUARE, Q @ K @ cl.R(H, S, D), Q @ K @ V, cl.R(L, D) @ cl.R(S, D) @ cl.R(S, D)], ids=label)
 @pytest.mark.parametrize("scale", [None, 0.3])
 def test_plain_attention_is_torchs(dom: Any, scale: float | None) -> None:
     agree(cl.attention(dom, scale=scale), lambda q, k, v: sdpa(q, k, v, scale=scale), batches=BATCHES)
 
 
-@pytest.mark.parametrize("dom", [SQUARE, Q @ K @ V], ids=str)
+@pytest.mark.parametrize("dom", [SQUARE, Q @ K @ V], ids=label)
 def test_causal_attention_is_torchs(dom: Any) -> None:
     agree(cl.attention(dom, causal=True), lambda q, k, v: sdpa(q, k, v, is_causal=True), batches=BATCHES)
 
 
-@pytest.mark.parametrize("mask", [cl.boolean(L, S), cl.boolean(H, L, S), cl.boolean(1, S)], ids=str)
-@pytest.mark.parametrize("v", [cl.R(H, S, D), V], ids=str)
+@pytest.mark.parametrize("mask", [cl.boolean(L, S), cl.boolean(H, L, S), cl.boolean(1, S)], ids=label)
+@pytest.mark.parametrize("v", [cl.R(H, S, D), V], ids=label)
 def test_attention_under_a_boolean_mask_is_torchs(mask: Any, v: Any) -> None:
     agree(cl.attention(Q @ K @ v @ mask), lifted(3, len(mask[0].axes)), batches=BATCHES, aten=False)
 
 
-@pytest.mark.parametrize("mask", [cl.R(L, S), cl.R(H, L, S)], ids=str)
+@pytest.mark.parametrize("mask", [cl.R(L, S), cl.R(H, L, S)], ids=label)
 def test_attention_with_a_float_mask_is_torchs_and_the_mask_learns_too(mask: Any) -> None:
     agree(cl.attention(Q @ K @ V @ mask), lifted(3, len(mask[0].axes)), batches=BATCHES, aten=False)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 import catlearn as cl
 from catlearn import errors
 from tests.boxes.agree import BATCHES, agree, check_forward, check_reverse, check_twice
+from tests.labels import label
 
 
 @pytest.mark.parametrize("spaces, pattern", [
@@ -69,7 +70,7 @@ def test_bias_and_gain(shape):
     (cl.avg_pool2d(cl.R(2, 4, 4), 2), lambda x: F.avg_pool2d(x, 2)), (cl.max_pool1d(cl.R(2, 6), 2), lambda x: F.max_pool1d(x, 2)),
     (cl.adaptive_avg_pool1d(cl.R(2, 6), 4), lambda x: F.adaptive_avg_pool1d(x, 4)),
     (cl.mean(cl.R(2, 6), (0,)), lambda x: x.mean(-2)), (cl.embedding(cl.index(4, 5), 3), F.embedding),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_the_reverse_of_the_reverse(box, f):
     check_twice(box, f)
 

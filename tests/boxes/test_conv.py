@@ -9,6 +9,7 @@ import catlearn as cl
 from catlearn import errors
 from tests.aten import training_ops
 from tests.boxes.agree import BATCHES, agree, check_forward, sample
+from tests.labels import label
 
 CONVS = [
     (cl.conv2d(cl.R(3, 7, 6), 4, 3), {}),
@@ -43,7 +44,7 @@ def lifted(f, order):
     return run
 
 
-@pytest.mark.parametrize("box, options", CONVS, ids=str)
+@pytest.mark.parametrize("box, options", CONVS, ids=label)
 def test_convolutions_agree_with_torch(box, options):
     f = F.conv2d if box.op.axes == 2 else F.conv1d
 

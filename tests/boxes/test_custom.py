@@ -10,6 +10,7 @@ from catlearn import errors
 from tests.aten import training_ops
 from tests.boxes.agree import agree, check_forward, check_put, check_reverse
 from tests.boxes.test_conv import in_one_graph
+from tests.labels import label
 
 X, Y = cl.R(3), cl.R(2)
 
@@ -33,7 +34,7 @@ TWO = cl.box("two", X @ X, Y @ cl.R(), torch=two, params={"w": cl.R(2, 3)})
     (cl.box("odd name!", X, X, torch=torch.sin), torch.sin),
     (cl.box("pick", X @ cl.index(3), cl.R(), torch=lambda x, i: x.gather(-1, i[..., None])[..., 0]),
      lambda x, i: x.gather(-1, i[..., None])[..., 0]),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_a_box_of_ones_own_is_its_function(box, f):
     agree(box, f, defined=False)
 

@@ -16,6 +16,7 @@ from catlearn.core.spaces import I
 from catlearn.core.term import Box
 from catlearn.meanings.exact import evaluate
 from tests.boxes.agree import agree, check_definition, check_reverse
+from tests.labels import label
 
 X, M = cl.R(3, 4), cl.boolean(3, 4)
 
@@ -36,7 +37,7 @@ def test_filling_with_minus_infinity_and_softmax_leaves_what_is_seen() -> None:
     assert torch.equal(weights, torch.tensor([0.5, 0.0, 0.5]))
 
 
-@pytest.mark.parametrize("mask", [cl.boolean(4), cl.boolean(1, 4), cl.boolean(3, 1), cl.boolean()], ids=str)
+@pytest.mark.parametrize("mask", [cl.boolean(4), cl.boolean(1, 4), cl.boolean(3, 1), cl.boolean()], ids=label)
 def test_a_smaller_mask_is_repeated_within_its_own_event(mask: Any) -> None:
     n = len(mask[0].axes)
 

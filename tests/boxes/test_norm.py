@@ -15,6 +15,7 @@ from catlearn import errors
 from catlearn.boxes.norm import LayerNorm
 from catlearn.core.term import Box
 from tests.boxes.agree import Setting, agree, check_definition, check_forward, check_put, check_reverse
+from tests.labels import label
 
 Batches = [(5,), (2, 3)]
 
@@ -27,25 +28,25 @@ def rms(x: torch.Tensor, weight: Any = None) -> torch.Tensor:
     return F.rms_norm(x, (4,), weight, 1e-6)
 
 
-@pytest.mark.parametrize("x", [cl.R(4), cl.R(3, 4)], ids=str)
-@pytest.mark.parametrize("options", [{}, {"affine": False}, {"bias": False}], ids=str)
+@pytest.mark.parametrize("x", [cl.R(4), cl.R(3, 4)], ids=label)
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"bias": False}], ids=label)
 def test_layer_norm_is_torchs(x: Any, options: dict[str, Any]) -> None:
     agree(cl.layer_norm(x, **options), layer)
 
 
-@pytest.mark.parametrize("x", [cl.R(4), cl.R(3, 4)], ids=str)
+@pytest.mark.parametrize("x", [cl.R(4), cl.R(3, 4)], ids=label)
 @pytest.mark.parametrize("affine", [True, False])
 def test_rms_norm_is_torchs(x: Any, affine: bool) -> None:
     agree(cl.rms_norm(x, affine=affine), rms)
 
 
-@pytest.mark.parametrize("kind", [cl.layer_norm, cl.rms_norm], ids=str)
+@pytest.mark.parametrize("kind", [cl.layer_norm, cl.rms_norm], ids=label)
 def test_gradients_stay_autograds_to_the_bit_on_wide_rows(kind: Any) -> None:
     by_hand, eps = (F.layer_norm, 1e-5) if kind is cl.layer_norm else (F.rms_norm, 1e-6)
     check_put(kind(cl.R(7, 96)), lambda x, **p: by_hand(x, (96,), **p, eps=eps), (33,))
 
 
-@pytest.mark.parametrize(("kind", "module"), [(cl.layer_norm, nn.LayerNorm(4)), (cl.batch_norm, nn.BatchNorm1d(4))], ids=str)
+@pytest.mark.parametrize(("kind", "module"), [(cl.layer_norm, nn.LayerNorm(4)), (cl.batch_norm, nn.BatchNorm1d(4))], ids=label)
 def test_parameters_and_state_start_and_are_called_as_in_torch(kind: Any, module: nn.Module) -> None:
     box = kind(cl.R(4))
     found = {name.rpartition(".")[2]: value for name, value in cl.compile(box).state_dict().items()}
@@ -81,7 +82,7 @@ def by_hand(order: int, training: bool, momentum: float | None = 0.1) -> Any:
     return reference
 
 
-@pytest.mark.parametrize("x", [cl.R(3), cl.R(3, 5), cl.R(3, 4, 2)], ids=str)
+@pytest.mark.parametrize("x", [cl.R(3), cl.R(3, 5), cl.R(3, 4, 2)], ids=label)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("affine", [True, False])
 def test_batch_norm_is_torchs_in_both_modes(x: Any, training: bool, affine: bool) -> None:

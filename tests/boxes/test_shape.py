@@ -9,6 +9,7 @@ import torch.nn.functional as F
 import catlearn as cl
 from catlearn import errors
 from tests.boxes.agree import BATCHES, agree, check_forward
+from tests.labels import label
 
 X = cl.R(2, 3, 4)
 
@@ -42,7 +43,7 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("box, f", MOVES, ids=str)
+@pytest.mark.parametrize("box, f", MOVES, ids=label)
 def test_moves_agree_with_torch(box, f):
     agree(box, f, defined=box.op.definition is not None)
 
@@ -70,7 +71,7 @@ def test_another_move_is_told_apart():
     (cl.scale(X, 3), lambda x: x * 3), (cl.scale(X, -1), torch.neg), (cl.scale(X, Fraction(1, 3)), lambda x: x * (1 / 3)),
     (cl.shift(X, 2), lambda x: x + 2), (cl.shift(cl.R(), Fraction(1, 4)), lambda x: x + 0.25),
     (cl.power(X, 3), lambda x: x**3), (cl.power(X, 0), lambda x: x**0), (cl.power(X, 1), lambda x: x**1),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_arithmetic_agrees_with_torch(box, f):
     agree(box, f, defined=box.op.definition is not None, bits=False)
 
@@ -78,7 +79,7 @@ def test_arithmetic_agrees_with_torch(box, f):
 @pytest.mark.parametrize("box, f", [
     (cl.div(X), torch.div), (cl.power(X, -1), torch.reciprocal), (cl.power(X, Fraction(1, 2)), torch.sqrt),
     (cl.power(X, -0.5), torch.rsqrt), (cl.power(X, Fraction(5, 3)), lambda x: x ** (5 / 3)), (cl.power(X, -2), lambda x: x**-2),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_quotients_and_roots_agree_where_they_are_smooth(box, f):
     def positive(batch, g):
         return [torch.rand(*batch, *map(int, w.shape), generator=g, dtype=torch.float64) + 0.5 for w in box.dom]
@@ -138,7 +139,7 @@ def test_a_scalar_parameter_scales_data():
     (lambda n: cl.max(cl.R(n, 6), (0,), True), lambda x: x.amax(1, True)),
     (lambda n: cl.einsum(cl.R(n, 6), "ij->ji"), lambda x: x.mT),
     (lambda n: cl.linear(cl.R(n, 6), cl.R(n, 2), bias=False), None),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_symbolic_sizes(make, f):
     n = cl.dim("n")
     term = make(n)

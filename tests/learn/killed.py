@@ -1,5 +1,8 @@
-"""A training run in a process of its own, to be killed: ``python -m tests.learn.killed CHECKPOINT RESUME PAUSE``."""
+"""Training runs in a process of their own: ``python -m tests.learn.killed CHECKPOINT afresh|resume PAUSE`` is there to be killed,
+``... CHECKPOINT interrupt STEP`` interrupts itself (signals reach the main thread only, where a test need not run)."""
 
+import os
+import signal
 import sys
 import time
 
@@ -24,5 +27,21 @@ def train(checkpoint, resume=False, pause=0.0, **more):
     return learner.fit((X, Y), (X[:32], Y[:32]), **{**options(checkpoint, resume), "callbacks": callbacks, **more})
 
 
-if __name__ == "__main__":
+def interrupted(checkpoint, steps):
+    """A run that gets Ctrl-C just before it has done so many steps; what it says of itself."""
+    schedule, seen = options(None, False)["schedule"], []
+
+    def stopping(step):
+        if step == steps - 1 and not seen:
+            seen.append(step)
+            os.kill(os.getpid(), signal.SIGINT)
+        return schedule(step)
+
+    fitted = train(checkpoint, schedule=stopping)
+    return fitted.stopped, fitted.final.step, signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+if __name__ == "__main__" and sys.argv[2] == "interrupt":
+    print(*interrupted(sys.argv[1], int(sys.argv[3])))
+elif __name__ == "__main__":
     train(sys.argv[1], sys.argv[2] == "resume", float(sys.argv[3]))

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import catlearn as cl
 from catlearn import errors
 from catlearn.core.sizes import evaluate
+from tests.labels import label
 from tests.strategies import random_term
 
 H, BATCH = cl.R(16), 7
@@ -56,7 +57,7 @@ def test_pointwise_boxes_cost_one_operation_an_entry_and_moves_nothing():
     assert cl.cost(cl.transpose(cl.R(3, 4)), BATCH).flops == 0
 
 
-@pytest.mark.parametrize("term", [net(), net().at("stem.*").freeze(), cl.repeat(3, cl.linear(H, H), shared=True)], ids=str)
+@pytest.mark.parametrize("term", [net(), net().at("stem.*").freeze(), cl.repeat(3, cl.linear(H, H), shared=True)], ids=label)
 def test_parameters_are_those_of_the_compiled_module(term):
     params = list(cl.compile(term).parameters())
     cost = cl.cost(term)

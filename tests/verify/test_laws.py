@@ -15,6 +15,7 @@ from catlearn.core.op import Op
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box
 from catlearn.verify import laws
+from tests.labels import label
 from tests.strategies import random_term
 
 x = cl.R(2)
@@ -238,7 +239,7 @@ SHIPPED = [
 ]
 
 
-@pytest.mark.parametrize("term", SHIPPED, ids=str)
+@pytest.mark.parametrize("term", SHIPPED, ids=label)
 def test_shipped_boxes_obey_every_law_that_applies(term: cl.Term) -> None:
     report = laws.check(term, trials=3)
     assert report, str(report)
