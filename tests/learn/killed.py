@@ -30,6 +30,7 @@ def train(checkpoint, resume=False, pause=0.0, **more):
 def interrupted(checkpoint, steps):
     """A run that gets Ctrl-C just before it has done so many steps; what it says of itself."""
     schedule, seen = options(None, False)["schedule"], []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process started in the background inherits that it is ignored
 
     def stopping(step):
         if step == steps - 1 and not seen:

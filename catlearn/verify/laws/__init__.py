@@ -25,6 +25,7 @@ from catlearn.core.combinators import id, seq
 from catlearn.core.functor import Functor
 from catlearn.core.term import Box, Scope, Term, as_term, walk
 from catlearn.verify.laws import boxes, categorical
+from catlearn.verify.laws.learners import check_learner
 from catlearn.verify.laws.report import FAILED, HELD, NOT, LawReport, Outcome
 from catlearn.verify.laws.subject import DoesNotApply, Sample, Subject
 
@@ -229,4 +230,4 @@ def _rounded(values: Any) -> Any:
     return [_rounded(v) for v in values] if isinstance(values, list) else float(f"{values:.6g}")
 
 
-__all__ = ["BOX", "GROUPS", "LawReport", "Outcome", "check", "check_functor"]
+__all__ = ["BOX", "GROUPS", "LawReport", "Outcome", "check", "check_functor", "check_learner"]
