@@ -116,8 +116,10 @@ class NameUsedTwice(CatlearnError):
     code = "CL201"
 
     def __init__(self, name: str, first: Any, second: Any) -> None:
-        super().__init__(f"the name {name!r} is used twice", [f"first {at(first)}", f"again {at(second)}"],
-                         "give one of them another name=, wrap it in .named(...), or share on purpose with .tie()")  # fmt: skip
+        hint = "give one of them another name=, wrap it in .named(...), or share on purpose with .tie()"
+        if name.isdecimal():
+            hint = 'the copies of a repeat are called 0, 1, ...: give each repeat a scope of its own, repeat(n, f).named("...")'
+        super().__init__(f"the name {name!r} is used twice", [f"first {at(first)}", f"again {at(second)}"], hint)
 
 
 class NameConflict(CatlearnError):

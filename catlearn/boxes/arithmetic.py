@@ -128,10 +128,10 @@ class Power(Op):
         return (o.mul(douts[0], o.scale(inner, self.exponent)),)
 
 
-add = Schema(Add, arity=2)
-mul = Schema(Mul, arity=2)
-sub = Schema(Sub, arity=2)
-div = Schema(Div, arity=2)
-scale = Schema(Scale)
-shift = Schema(Shift)
-power = Schema(Power)
+add: Schema = Schema(Add, arity=2)
+mul: Schema = Schema(Mul, arity=2)
+sub: Schema = Schema(Sub, arity=2)
+div: Schema = Schema(Div, arity=2)
+scale: Schema = Schema(Scale)
+shift: Schema = Schema(Shift)
+power: Schema = Schema(Power)

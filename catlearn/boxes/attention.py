@@ -134,4 +134,4 @@ class _Attention(Schema):
         return schema if space is None else schema.instantiate(space)
 
 
-attention = _Attention(Attention)
+attention: _Attention = _Attention(Attention)

@@ -55,4 +55,4 @@ class BatchShare(Op):
         return o.apply(BatchMean(), douts[0]), None
 
 
-batch_mean = Schema(BatchMean)
+batch_mean: Schema = Schema(BatchMean)

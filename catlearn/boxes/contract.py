@@ -213,7 +213,7 @@ def linear(dom: Space, cod: Space, bias: bool = True, name: str | None = None) -
     return box
 
 
-einsum = Schema(Einsum)
-matmul = Schema(Matmul)
-bias = Schema(Bias)
-gain = Schema(Gain)
+einsum: Schema = Schema(Einsum)
+matmul: Schema = Schema(Matmul)
+bias: Schema = Schema(Bias)
+gain: Schema = Schema(Gain)

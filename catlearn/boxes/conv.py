@@ -225,7 +225,7 @@ class Conv2d(Conv):
     axes = 2
 
 
-conv1d = Schema(Conv1d)
-conv2d = Schema(Conv2d)
-windows = Schema(Windows)
-fold = Schema(Fold)
+conv1d: Schema = Schema(Conv1d)
+conv2d: Schema = Schema(Conv2d)
+windows: Schema = Schema(Windows)
+fold: Schema = Schema(Fold)

@@ -174,7 +174,7 @@ class ScatterAdd(Op):
         return o.einsum(f"{letters},{letters[first:last]}z->{letters[:first]}z{letters[last:]}", x, hot)
 
 
-one_hot = Schema(OneHot)
-embedding = Schema(Embedding)
-gather = Schema(Gather)
-scatter_add = Schema(ScatterAdd)
+one_hot: Schema = Schema(OneHot)
+embedding: Schema = Schema(Embedding)
+gather: Schema = Schema(Gather)
+scatter_add: Schema = Schema(ScatterAdd)

@@ -108,5 +108,5 @@ class Causal(Op):
         return ()
 
 
-where = Schema(Where)
-masked_fill = Schema(MaskedFill)
+where: Schema = Schema(Where)
+masked_fill: Schema = Schema(MaskedFill)

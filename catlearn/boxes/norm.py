@@ -192,6 +192,6 @@ class BatchNorm(Op):
         return 8 * cod[0].size
 
 
-layer_norm = Schema(LayerNorm)
-rms_norm = Schema(RmsNorm)
-batch_norm = Schema(BatchNorm)
+layer_norm: Schema = Schema(LayerNorm)
+rms_norm: Schema = Schema(RmsNorm)
+batch_norm: Schema = Schema(BatchNorm)

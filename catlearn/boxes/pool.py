@@ -206,11 +206,11 @@ def channelled(op: Op, dom: Space, axes: int) -> Wire:
     return wire
 
 
-max_pool1d = Schema(MaxPool1d)
-max_pool2d = Schema(MaxPool2d)
-avg_pool1d = Schema(AvgPool1d)
-avg_pool2d = Schema(AvgPool2d)
-adaptive_avg_pool1d = Schema(AdaptiveAvgPool1d)
-adaptive_avg_pool2d = Schema(AdaptiveAvgPool2d)
-global_avg_pool1d = Schema(Mean, Mean((-1,)))
-global_avg_pool2d = Schema(Mean, Mean((-2, -1)))
+max_pool1d: Schema = Schema(MaxPool1d)
+max_pool2d: Schema = Schema(MaxPool2d)
+avg_pool1d: Schema = Schema(AvgPool1d)
+avg_pool2d: Schema = Schema(AvgPool2d)
+adaptive_avg_pool1d: Schema = Schema(AdaptiveAvgPool1d)
+adaptive_avg_pool2d: Schema = Schema(AdaptiveAvgPool2d)
+global_avg_pool1d: Schema = Schema(Mean, Mean((-1,)))
+global_avg_pool2d: Schema = Schema(Mean, Mean((-2, -1)))

@@ -75,4 +75,4 @@ class Dropout(Random):
         return o.mul(x, o.apply(Noise(self.p), x))
 
 
-dropout = Schema(Dropout)
+dropout: Schema = Schema(Dropout)

@@ -148,6 +148,6 @@ class BatchExpand(Op):
         return o.apply(BatchSum(), douts[0]), None
 
 
-sum = Schema(Sum)
-mean = Schema(Mean)
-max = Schema(Max)
+sum: Schema = Schema(Sum)
+mean: Schema = Schema(Mean)
+max: Schema = Schema(Max)

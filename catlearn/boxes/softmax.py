@@ -86,6 +86,6 @@ class LogSoftmax(Normalised):
         return (o.sub(douts[0], o.mul(o.exp(outs[0]), total)),)
 
 
-logsumexp = Schema(LogSumExp)
-softmax = Schema(Softmax)
-log_softmax = Schema(LogSoftmax)
+logsumexp: Schema = Schema(LogSumExp)
+softmax: Schema = Schema(Softmax)
+log_softmax: Schema = Schema(LogSoftmax)

@@ -49,7 +49,11 @@ class Poly:
     def __mul__(self, other: Size) -> Size:
         return _make([(_times(m, k), a * b) for m, a in self.terms for k, b in _terms(other)])
 
-    __radd__, __rmul__ = __add__, __mul__
+    def __radd__(self, other: Size) -> Size:
+        return self + other
+
+    def __rmul__(self, other: Size) -> Size:
+        return self * other
 
     def __neg__(self) -> Size:
         return self * -1

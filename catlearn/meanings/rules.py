@@ -150,6 +150,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "constant": _constant,
     "batch_sum": lambda o, op, x: x,
     "batch_expand": lambda o, op, x, like: x,
+    "batch_mean": lambda o, op, x: x,  # of one event
+    "batch_share": lambda o, op, x, like: x,
     "where": _where,
     "one_hot": _one_hot,
     "causal": _causal,

@@ -167,3 +167,10 @@ def test_names_that_torch_keeps_are_refused_by_compile_and_by_nothing_else(reser
     with pytest.raises(errors.ReservedName, match=reserved):
         cl.compile(term)
     assert cl.load(cl.save(term, tmp_path / "f")) == term
+
+
+def test_two_anonymous_repeats_say_what_to_do():
+    with pytest.raises(errors.NameUsedTwice, match="give each repeat a scope of its own"):
+        _ = (cl.repeat(2, cl.linear(x, x)) >> cl.repeat(2, cl.linear(x, x))).params
+    apart = cl.repeat(2, cl.linear(x, x)).named("a") >> cl.repeat(2, cl.linear(x, x)).named("b")
+    assert list(apart.params)[::2] == ["a.0.linear.weight", "a.1.linear.weight", "b.0.linear.weight", "b.1.linear.weight"]
