@@ -3,6 +3,8 @@
 A message says what was given, what was needed, where in the user's file, and what to do next. The catalogue page in
 ``docs/errors.md`` is generated from the docstrings below, so each first sentence is what a user reads there.
 
+Longer than a full file because the errors are one catalogue.
+
 >>> raise SizeUnknown("n", "compile")
 Traceback (most recent call last):
 ...
@@ -186,6 +188,26 @@ class TooSymmetric(CatlearnError):
     """``same(..., theory="commutative")`` would have to try too many ways to pair open names."""
 
     code = "CL208"
+
+
+class BadCheckpoint(CatlearnError):
+    """A checkpointed scope runs twice, so a box in it that updates a state would update it twice."""
+
+    code = "CL210"
+
+    def __init__(self, scope: str, box: str) -> None:
+        super().__init__(f"the scope {scope!r} cannot be checkpointed", [f"{box} in it has a state, which running again would move twice"],
+                         "checkpoint a smaller scope, one without it")  # fmt: skip
+
+
+class CellLost(CatlearnError):
+    """A 2-cell acts on a parameter that no box of its term has any more: a mistake of the library, to be reported."""
+
+    code = "CL211"
+
+    def __init__(self, names: Iterable[str], cell: Any) -> None:
+        super().__init__(f"internal error: {', '.join(names)} was never read through its 2-cell{at(cell.source)}",
+                         next="please report this, with the term; closing the names of its boxes (name=...) avoids it")  # fmt: skip
 
 
 # --- running: CL3xx --------------------------------------------------------------------------------------------------

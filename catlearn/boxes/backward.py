@@ -34,6 +34,10 @@ class Saving(Op):
         return self.of.effect
 
     @property
+    def draws(self) -> bool:  # type: ignore[override]
+        return self.of.draws
+
+    @property
     def torch(self) -> Any:  # type: ignore[override]
         return self.of.torch_saving
 

@@ -45,6 +45,26 @@ class Full(Op):
         return ()
 
 
+class Held:
+    """A tensor of given numbers, converted once for each dtype and device that asks for it."""
+
+    def __init__(self, value: pytorch.Tensor) -> None:
+        self.value = value
+        self.made: dict[Any, pytorch.Tensor] = {}
+
+    def __call__(self, dtype: Any = None, device: Any = None) -> pytorch.Tensor:
+        if pytorch.compiler.is_compiling():  # the compiler folds the conversion itself
+            return self.value.to(device=device, dtype=dtype)
+        if (found := self.made.get((dtype, device))) is not None:
+            return found
+        with pytorch.inference_mode(False):  # what is made here is also for training
+            found = self.value.to(device=device, dtype=dtype)
+        # not a stand-in that is only good inside a transform or a trace
+        if type(found) is pytorch.Tensor and not pytorch._C._functorch.is_functorch_wrapped_tensor(found):  # type: ignore
+            self.made[dtype, device] = found
+        return found
+
+
 @dataclass(frozen=True)
 class Constant(Op):
     """``I → x``: given numbers, in row-major order."""
@@ -61,8 +81,8 @@ class Constant(Op):
         kinds = {"float": pytorch.float64, "index": pytorch.int64, "bool": pytorch.bool}
         shape = tuple(int(s) for s in self.wire.shape)  # type: ignore[arg-type]
         numbers = [float(v) for v in self.values] if self.wire.kind == "float" else list(self.values)
-        name = e.object("constant", pytorch.tensor(numbers, dtype=kinds[self.wire.kind]).reshape(shape))
-        return f"{name}.to({e.like if self.wire.kind == 'float' else e.device})"
+        name = e.object("constant", Held(pytorch.tensor(numbers, dtype=kinds[self.wire.kind]).reshape(shape)))
+        return f"{name}({e.like if self.wire.kind == 'float' else f'device={e.device}'})"
 
     def flops(self, dom: Space, cod: Space) -> Any:
         return 0

@@ -20,6 +20,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch as pytorch
@@ -30,6 +31,36 @@ from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box, Term
 
 Specs = tuple[tuple[str, Param], ...]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A user's function that is held to the wires it was declared with; ``BadBox`` if it returns anything else."""
+
+    title: str
+    rule: Callable[..., Any]
+    cod: Space
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        found = self.rule(*args, **named)
+        outs = (found,) if len(self.cod) == 1 else found
+        if len(self.cod) and not (isinstance(outs, tuple | list) and len(outs) == len(self.cod)):
+            raise self.refusal(found)
+        for y, wire in zip(outs if len(self.cod) else (), self.cod, strict=True):
+            given = tuple(y.shape) if isinstance(y, pytorch.Tensor) else None
+            ends = given[max(len(given) - len(wire.shape), 0) :] if given is not None else ()
+            fits = all(not isinstance(size, int) or size == end for size, end in zip(wire.shape, ends, strict=False))
+            if given is None or len(ends) != len(wire.shape) or not fits:
+                raise self.refusal(found)
+        return found
+
+    def refusal(self, found: Any) -> errors.BadBox:
+        """What was returned beside what was declared."""
+        shown = [f"a tensor {tuple(y.shape)}" if isinstance(y, pytorch.Tensor) else type(y).__name__
+                 for y in (found if isinstance(found, tuple | list) else (found,))]  # fmt: skip
+        given = f"a {type(found).__name__} of {', '.join(shown) or 'nothing'}" if isinstance(found, tuple | list) else shown[0]
+        needed = f"its codomain {self.cod}: {'a tensor' if len(self.cod) == 1 else f'a tuple of {len(self.cod)} tensors'}"
+        return errors.BadBox(self.title, f"its function returned {given}", needed, "the event's axes come last, after any batch axes")
 
 
 @dataclass(frozen=True)
@@ -51,6 +82,7 @@ class Custom(Op):
     define: Callable[..., Any] | None = None
     pull: Callable[..., Any] | None = None
     takes_training: bool = False
+    draws: bool = False  # type: ignore[override]  # whether a stateful one also draws random numbers
 
     @property
     def name(self) -> str:
@@ -76,6 +108,12 @@ class Custom(Op):
     def vjp(self) -> Any:  # type: ignore[override]
         return self.pull
 
+    @cached_property
+    def checked(self) -> Checked:
+        """The function as generated code calls it."""
+        assert callable(self.rule)
+        return Checked(self.title, self.rule, self.cod)
+
     def infer(self, dom: Space) -> Space:
         if dom != self.dom:
             raise errors.BadBox(self.title, dom, str(self.dom))
@@ -93,9 +131,9 @@ class Custom(Op):
             return self.rule.format(**{f"x{i}": x for i, x in enumerate(args)}, **names, training=e.training)
         plain = [f"{name}={text}" for name, text in names.items() if name.isidentifier()]
         odd = ", ".join(f"{name!r}: {text}" for name, text in names.items() if not name.isidentifier())
-        function = e.object(self.title, self.rule)
+        function = e.object(self.title, self.checked)
         texts = [*args[: len(self.dom)], *plain, *([f"**{{{odd}}}"] if odd else []), *([f"training={e.training}"] * self.takes_training)]
-        if self.effect == "random" and e.keyed:
+        if (self.draws or self.effect == "random") and e.keyed:
             return f"seeded({', '.join(['key', repr(e.node.name), function, *texts])})"
         return f"{function}({', '.join(texts)})"
 
@@ -119,7 +157,7 @@ class Custom(Op):
         count = len(self.dom) + len(self.own)
         names = [f"a{i}" for i in range(count)]
         inner = self.torch(e, *names, *args[count:])
-        return f"remember(lambda {', '.join(names)}: {inner}, ({''.join(f'{a}, ' for a in args[:count])}))"
+        return f"remember(lambda {', '.join(names)}: {inner}, ({''.join(f'{a}, ' for a in args[:count])}), {self.title!r})"
 
     def attributes(self) -> dict[str, Any]:
         return {"name": self.title, "dom": self.dom, "cod": self.cod}
@@ -200,16 +238,31 @@ def from_module(module: pytorch.nn.Module, dom: Space, cod: Space, name: str | N
     """A torch module as one opaque box: its inputs are dom, its outputs cod, with whatever batch axes it can take.
 
     Parameters and buffers keep their names under the box's name and start from the module's own tensors; frozen ones stay frozen. A
-    module with buffers is stateful; with ``effect="pure"`` its buffers are parameters that never learn. One that draws random numbers
-    needs ``effect="random"``. The module itself is not changed.
+    module with buffers is stateful; with ``effect="pure"`` its buffers are parameters that never learn. One with torch's own dropout or
+    ``RReLU`` in it draws random numbers, and so it is random, or both; one that draws others needs ``effect="random"``. The module
+    itself is not changed. Raises ``BadBox``.
     """
     title = name or type(module).__name__.lower()
     own = {key: _tensor(p, p.requires_grad) for key, p in module.named_parameters()}
     buffers = {key: _tensor(b, False) for key, b in module.named_buffers()}
+    draws = any(_draws(part) for part in module.modules())
+    if effect == "pure" and draws:
+        raise errors.BadBox(title, "effect='pure' for a module with dropout in it", "effect='random', or a dropout of p=0")
     if effect not in (None, "stateful"):
         own, buffers = {**own, **buffers}, {}
-    term = box(title, dom, cod, Opaque(module), own, buffers, effect or ("stateful" if buffers else "pure"))
+    term = box(title, dom, cod, Opaque(module), own, buffers, effect or ("stateful" if buffers else "random" if draws else "pure"))
+    if draws and isinstance(term, Box) and isinstance(term.op, Custom):
+        term = replace(term, op=replace(term.op, draws=True))
     return term if name is None else replace(term, name=name)  # type: ignore[type-var]
+
+
+def _draws(module: pytorch.nn.Module) -> bool:
+    """Whether a module of torch's own draws random numbers while training."""
+    if isinstance(module, pytorch.nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    if isinstance(module, pytorch.nn.RReLU):
+        return module.lower != module.upper
+    return isinstance(module, pytorch.nn.RNNBase | pytorch.nn.MultiheadAttention) and module.dropout > 0
 
 
 def _tensor(value: pytorch.Tensor, trainable: bool) -> Param:

@@ -24,7 +24,9 @@ from catlearn.core.spaces import Space, Wire
 class CrossEntropy(Loss):
     """−log softmax(x)[label] on the last axis, averaged over the other event axes; x are logits.
 
-    A label of −100 is left out, as in torch.
+    A label of −100 is left out, as in torch: its loss is 0, and with ``reduce`` the mean is over the labels that count, NaN if there
+    are none. So ``loss(reduce=True) == loss >> batch_mean`` holds where no label is −100; with k of n labels left out the closed loss
+    is n / (n − k) times the mean.
     """
 
     key = "cross_entropy"
@@ -35,19 +37,18 @@ class CrossEntropy(Loss):
 
     @property
     def fused(self) -> tuple[Fused, ...]:  # type: ignore[override]
-        nll = "aten.nll_loss_backward({dy0}, {logp}, {x1}.reshape(-1), None, 1, -100, {weight})"
-        text = f"aten._log_softmax_backward_data({nll}, {{logp}}, -1, {{logp}}.dtype).reshape({{x1}}.shape + {{logp}}.shape[-1:])"
+        text = "labels_backward({dy0}, {x1}, {logp}, {weight})"
         return (Fused("dy0 x1 logp weight", "x0", text),) if self.reduce else ()
 
     def torch(self, e: Any, x: str, y: str) -> str:
-        order, classes = len(e.dom[0].axes), e.size(e.dom[0].shape[-1])
-        mean = f"F.cross_entropy({x}.reshape(-1, {classes}), {y}.reshape(-1)"
-        each = f"{mean}, reduction='none').reshape({y}.shape)"
+        order = len(e.dom[0].axes)
+        mean = f"F.cross_entropy(flat({x}, 1), flat({y}, 0)"
+        each = f"unflat({mean}, reduction='none'), {y}, 0)"
         return f"{mean})" if self.reduce else f"{each}.mean({tuple(range(1 - order, 0))})" if order > 1 else each
 
     def torch_saving(self, e: Any, x: str, y: str) -> str:
-        logp = f"logp := torch.log_softmax({x}.reshape(-1, {e.size(e.dom[0].shape[-1])}), -1)"
-        return f"(*aten.nll_loss_forward(({logp}), {y}.reshape(-1), None, 1, -100), logp)"
+        logp = f"logp := torch.log_softmax(flat({x}, 1), -1)"
+        return f"(*aten.nll_loss_forward(({logp}), flat({y}, 0), None, 1, -100), logp)"
 
     def saved(self, dom: Space) -> dict[str, Wire]:
         return {"weight": Wire((), role="parameter"), "logp": dom[0]}
@@ -90,7 +91,10 @@ class SoftCrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """The mean of −(y log x + (1 − y) log(1 − x)); with ``logits`` x stands for σ(x)."""
+    """The mean of −(y log x + (1 − y) log(1 − x)); with ``logits`` x stands for σ(x).
+
+    Where x is 0 or 1 torch bounds the logarithms by −100, and so do its kernels here; the definition does not.
+    """
 
     key = "binary_cross_entropy"
     logits: bool = False
@@ -103,7 +107,10 @@ class BinaryCrossEntropy(Loss):
     @property
     def fused(self) -> tuple[Fused, ...]:  # type: ignore[override]
         if not self.reduce:
-            return ()
+            share = "yes_or_no_share({dy0}, {x0})"
+            to_x = f"aten.binary_cross_entropy_backward({share}, {{x0}}, {{x1}}, None, 0)"
+            to_y = f"(torch.log1p(-{{x0}}) - torch.log({{x0}})) * {share}"
+            return () if self.logits else (Fused("dy0 x0 x1", "x0", to_x), Fused("dy0 x0", "x1", to_y))
         share = "{dy0} / {x0}.numel()"
         if self.logits:
             return (Fused("dy0 x0 x1", "x0", "(torch.sigmoid({x0}) - {x1}) * {dy0} / {x0}.numel()"),

@@ -4,7 +4,8 @@ Each is a term of primitives. With ``reduce=True`` a loss includes the mean over
 and backward, so that a step of a learner gives the bits of ``F.cross_entropy(model(x), y).backward()``.
 
 Laws: ``loss(reduce=True) == loss >> batch_mean``; a separable loss is a sum of w·e(x_i, y_i) over the entries and
-``∂e/∂x(x, solve(x, g)) == g``, so that a learner can ask its predecessor for what it would rather have been given.
+``∂e/∂x(x, solve(x, g)) == g``, so that a learner can ask its predecessor for what it would rather have been given. The first law has
+one exception, torch's: cross entropy with labels of −100, which count in neither sum nor number of its mean (see ``CrossEntropy``).
 
 >>> import catlearn as cl, torch
 >>> cl.mse(cl.R(2))(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))

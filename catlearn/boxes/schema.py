@@ -16,6 +16,11 @@ from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Term
 
 
+def plain(value: Any) -> Any:
+    """A number as Python writes it: a scalar of numpy or torch becomes a float or an int."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
 @dataclass(frozen=True)
 class Schema:
     """An op that waits for its domain. Calling it with a space gives the box; with attributes, a schema with those attributes."""
@@ -36,6 +41,7 @@ class Schema:
         return Box(op, dom, self.name)
 
     def __call__(self, *args: Any, name: str | None = None, **attributes: Any) -> Any:
+        args, attributes = tuple(map(plain, args)), {key: plain(value) for key, value in attributes.items()}
         if args and isinstance(args[0], Space):
             x, args = args[0], args[1:]
             op = self.kind(*args, **attributes) if args or attributes or self.op is None else self.op

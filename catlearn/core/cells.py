@@ -51,6 +51,9 @@ class Cell:
         if self.read.params:
             raise errors.BadCell(f"{self.title}: read has parameters of its own: {', '.join(self.read.params)}",
                                  next="make them sources of the cell")  # fmt: skip
+        if self.read.graph.effects:
+            raise errors.BadCell(f"{self.title}: read is {' and '.join(sorted(self.read.graph.effects))}; a cell is a function",
+                                 next="put boxes with an effect into the term")  # fmt: skip
 
     def get_section(self, p: Mapping[str, Any], seed: int = 0, data: Any = None) -> Mapping[str, Any]:
         """Parameters of the new term that read as p; ``NoSection`` if the cell declares none."""
@@ -111,6 +114,10 @@ def tied(names: Mapping[str, Param], into: str) -> Cell:
             raise errors.BadCell("tie: the parameters have different spaces",
                                  [f"{into}: {first.space}", f"{name}: {param.space}"],
                                  "reparam one of them first, e.g. cl.cells.transposed()")  # fmt: skip
+        if param.trainable != first.trainable:
+            learns, stays = (into, name) if first.trainable else (name, into)
+            raise errors.BadCell("tie: some of the parameters learn and some are frozen", [f"learns  {learns}", f"frozen  {stays}"],
+                                 "freeze all of them first, or tie first and freeze then")  # fmt: skip
 
     section = Section("tie", (into,), tuple(names))
     return Cell(((into, first),), tuple(names), copy(first.space, len(names)), section, "tie")

@@ -12,43 +12,42 @@ from catlearn.core.names import resolve
 from catlearn.core.spaces import I, Space
 from catlearn.core.term import Box, Reparam, Repeat, Scope, Term, Wiring
 
+Place = tuple[str | None, ...]  # the names of scopes from the outermost on, and perhaps of a box; None for any copy of a repeat
+
 
 class _Located:
-    """Where a functor is while it visits: the resolved name of every box and scope, ``0`` standing for each copy of a repeat."""
+    """Where a functor is while it visits: the place and resolved name of every box, the place of every scope."""
 
     def __init__(self, term: Term) -> None:
         self._names = iter(resolve(term))
-        self._path: list[str] = []
+        self._path: list[str | None] = []
+        self.box_number = -1
 
     def enter(self, term: Term) -> None:
         if isinstance(term, Scope):
             self._path.append(term.name)
         elif isinstance(term, Repeat) and not term.shared:
-            self._path.append("\0")
+            self._path.append(None)
 
-    def leave(self) -> str:
-        name = ".".join(self._path)
+    def leave(self) -> Place:
+        place = tuple(self._path)
         self._path.pop()
-        return name
+        return place
 
-    def box_name(self) -> tuple[str, str]:
+    def box_name(self) -> tuple[str, Place]:
         local = next(self._names)
-        return local, ".".join([*self._path, local])
-
-
-def _generic(name: str) -> str:
-    """A name with the numbers of repeats forgotten (as ``_Located`` writes them)."""
-    return ".".join("\0" if part.isdecimal() else part for part in name.split("."))
+        self.box_number += 1
+        return local, (*self._path, local)
 
 
 class _Close(_Located, Endofunctor):
-    def __init__(self, term: Term, boxes: set[str]) -> None:
+    def __init__(self, term: Term, boxes: set[int]) -> None:
         super().__init__(term)
         self.boxes = boxes
 
     def box(self, box: Box) -> Term:
-        local, full = self.box_name()
-        return Box(box.op, box.dom, local, box.overrides, box.source) if box.name is None and full in self.boxes else box
+        local, _ = self.box_name()
+        return Box(box.op, box.dom, local, box.overrides, box.source) if box.name is None and self.box_number in self.boxes else box
 
     def scope(self, scope: Scope, body: Term) -> Term:
         self.leave()
@@ -62,12 +61,12 @@ class _Close(_Located, Endofunctor):
 
 def close(term: Term, params: set[str]) -> Term:
     """The same term with the names of the boxes that own these parameters closed."""
-    boxes = {_generic(name.rpartition(".")[0]) for name in params}
-    return _Close(term, boxes)(term)
+    owners = {term.graph.origins[name].box for name in params if name in term.graph.origins}
+    return _Close(term, {box for box in owners if box is not None})(term)
 
 
 class _Mark(_Close):
-    def __init__(self, term: Term, scopes: set[str]) -> None:
+    def __init__(self, term: Term, scopes: set[Place]) -> None:
         super().__init__(term, set())
         self.scopes = scopes
 
@@ -82,12 +81,12 @@ class _Mark(_Close):
 
 def replace_scope(scope: Scope, body: Term, checkpoint: bool) -> Scope:
     """The same scope around another body."""
-    return Scope(scope.name, body, checkpoint, scope.source)
+    return Scope(scope.name, body, checkpoint, scope.source, scope.copy)
 
 
-def mark_checkpoints(term: Term, scopes: set[str]) -> Term:
+def mark_checkpoints(term: Term, scopes: set[Place]) -> Term:
     """The same term with these scopes recomputed in the backward pass (every copy, where a repeat is above them)."""
-    return _Mark(term, {_generic(name) for name in scopes})(term)
+    return _Mark(term, scopes)(term)
 
 
 Tapped = tuple[Term, Space]  # the term dom → cod @ taps, and the taps
@@ -99,8 +98,11 @@ class _Tap(_Located, Functor[Tapped]):
         self.names = names
 
     def box(self, box: Box) -> Tapped:
-        _, full = self.box_name()
-        return self.tapped(box, I, full in self.names)
+        _, place = self.box_name()
+        return self.tapped(box, I, self.hit(place))
+
+    def hit(self, place: Place) -> bool:
+        return ".".join("*" if part is None else part for part in place) in self.names  # no name has a star
 
     def tapped(self, term: Term, taps: Space, hit: bool) -> Tapped:
         if not hit:
@@ -133,7 +135,7 @@ class _Tap(_Located, Functor[Tapped]):
         return (term >> Wiring(term.cod, (*data, *taps)) if taps else term), all_taps
 
     def scope(self, scope: Scope, body: Tapped) -> Tapped:
-        hit = self.leave() in self.names
+        hit = self.hit(self.leave())
         term, taps = body
         return self.tapped(replace_scope(scope, term, scope.checkpoint), taps, hit)
 
@@ -151,21 +153,23 @@ class _Tap(_Located, Functor[Tapped]):
 
 
 class _Unroll(_Close):
-    """Every repeat with own parameters as a sequence of scopes ``0``, ``1``, ...; nothing else changes."""
+    """Every repeat with own parameters that holds one of these places as a sequence of scopes ``0``, ``1``, ...; nothing else changes."""
 
-    def __init__(self, term: Term) -> None:
+    def __init__(self, term: Term, places: set[Place]) -> None:
         super().__init__(term, set())
+        self.above = {place[:i] for place in places for i in range(1, len(place) + 1)}
 
     def repeat(self, repeat: Repeat, body: Term) -> Term:
         if repeat.shared or not repeat.n:
             return super().repeat(repeat, body)
-        self.leave()
-        return seq(*(Scope(str(i), body, repeat.checkpoint, repeat.source) for i in range(repeat.n)))
+        if self.leave() not in self.above:
+            return Repeat(repeat.n, body, repeat.shared, repeat.checkpoint, repeat.source)
+        return seq(*(Scope(str(i), body, repeat.checkpoint, repeat.source, copy=True) for i in range(repeat.n)))
 
 
-def tapped(term: Term, names: set[str]) -> Term:
-    """``term`` with the outputs of the named scopes and boxes as further outputs, in writing order."""
-    term = _Unroll(term)(term)
+def tapped(term: Term, names: set[str], places: set[Place]) -> Term:
+    """``term`` with the outputs of the named scopes and boxes, which stand in these places, as further outputs, in writing order."""
+    term = _Unroll(term, places)(term)
     result, _ = _Tap(term, names)(term)
     return result
 

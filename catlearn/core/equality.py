@@ -1,9 +1,10 @@
 """``same``: when two terms are one arrow, by the laws of cartesian categories for pure parts with named parameters as inputs.
 
-Copies, discards, swaps, brackets, dead pure boxes, repeats written out: none of it counts. Counted are the outputs, the new states,
-and the interface: every parameter with its name, space and whether it learns (its initial value does not), also of a dead box. So
-``f >> copy`` and ``copy >> f @ f`` are the same only if f is pure and has no parameters (or they are tied). Closed names must agree;
-open ones agree up to a bijection, which the answer holds. Scopes belong to the names; the numbers of repeats do only to closed ones.
+Copies, discards, swaps, brackets, dead boxes without a state (random ones too), repeats written out: none of it counts. Counted
+are the outputs, the new states, and the interface: every parameter with its name, space and whether it learns (its initial value
+does not), also of a dead box. So ``f >> copy`` and ``copy >> f @ f`` are the same only if f is pure and has no parameters (or
+they are tied). Closed names must agree; open ones agree up to a bijection, which the answer holds. Scopes belong to the names;
+the numbers of repeats do only to closed ones.
 
 Laws: an equivalence, and a congruence for all constructors as long as names stay apart. It agrees with reading every box as an
 independent random function of its op, parameters and inputs (``tests/core/test_equality.py``). Linear in the boxes; in the theory

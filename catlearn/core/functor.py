@@ -108,7 +108,7 @@ class Endofunctor(Functor[Term]):
         return Repeat(repeat.n, body, repeat.shared, repeat.checkpoint, repeat.source)
 
     def scope(self, scope: Scope, body: Term) -> Term:
-        return Scope(scope.name, body, scope.checkpoint, scope.source)
+        return Scope(scope.name, body, scope.checkpoint, scope.source, scope.copy)
 
     def reparam(self, reparam: Reparam, body: Term) -> Term:
         return Reparam(body, reparam.cells, reparam.source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from catlearn.core.op import Op, Param
 from catlearn.core.spaces import Space, Wire
@@ -25,6 +25,14 @@ class Node:
     name: str  # full dotted name; for an effect also its key
     data: int  # how many of the arguments are data
     source: Any = None
+
+
+class Origin(NamedTuple):
+    """Where a parameter, state or effect stands: names alone do not tell, since they may have dots and be numbers."""
+
+    box: int | None  # the box that owns it, by its place in writing order; None if a cell made it
+    path: tuple[str, ...]  # the scopes around it, copies of repeats among them
+    scopes: tuple[str, ...]  # only those that the user named
 
 
 @dataclass
@@ -64,6 +72,7 @@ class Graph:
     states: dict[str, Param] = field(default_factory=dict)
     state_wires: dict[str, tuple[int, int]] = field(default_factory=dict)  # the old and the new
     open: set[str] = field(default_factory=set)  # the names of parameters, states and effects that came from open box names
+    origins: dict[str, Origin] = field(default_factory=dict)  # where each parameter, state and effect was written
 
     def wire(self, type: Wire) -> int:
         """A new wire of this type."""
@@ -89,7 +98,8 @@ class Graph:
     @cached_property
     def effects(self) -> set[str]:
         """Which effects occur: any of ``random`` and ``stateful``."""
-        return {node.op.effect for node in self.root.nodes()} - {"pure"}
+        drawn = {"random" for node in self.root.nodes() if node.op.draws}
+        return drawn | {node.op.effect for node in self.root.nodes()} - {"pure"}
 
     def splice(self, other: Graph, inputs: list[int], region: Region | None = None, prefix: str = "") -> list[int]:
         """Copy another graph's nodes (which has no parameters of its own) onto these wires; the wires of its outputs."""

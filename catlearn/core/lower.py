@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from catlearn import errors
 from catlearn.core.cells import Cell
-from catlearn.core.graph import Graph, Region
+from catlearn.core.graph import Graph, Origin, Region
 from catlearn.core.names import resolve
 from catlearn.core.op import Param
 from catlearn.core.points import Explicit, Point
@@ -25,6 +25,8 @@ Path: TypeAlias = tuple[str, ...]
 class _Reparams:
     """The cells of one ``Reparam`` that is being lowered, with absolute names; each cell is read once."""
 
+    term: Reparam
+    path: Path
     prefix: str
     cell_of: dict[str, Cell]
     values: dict[str, int] = field(default_factory=dict)
@@ -42,6 +44,7 @@ class _Lowering:
         self.regions: list[Region] = [self.graph.root]
         self.reparams: list[_Reparams] = []
         self.owners: dict[str, Any] = {}
+        self.places: dict[str, Any] = {}  # where the owners were written
         self.keys: dict[str, int] = {}
         self.todo: list[Callable[[], None]] = []
         self.results: list[list[int]] = []
@@ -70,13 +73,13 @@ class _Lowering:
         elif isinstance(term, Par):
             self.par(factors(term), wires)
         elif isinstance(term, Scope):
-            self.scoped(term.name, term.body, wires, checkpoint=term.checkpoint)
+            self.scoped(term.name, term.body, wires, checkpoint=term.checkpoint, repeated=term.copy)
         elif isinstance(term, Repeat):
             self.repeat(term, wires)
         elif isinstance(term, Reparam):
             prefix = self.prefix
             cells = {prefix + target: cell for cell in term.cells for target in cell.targets}
-            self.reparams.append(_Reparams(prefix, cells))
+            self.reparams.append(_Reparams(term, self.regions[-1].path, prefix, cells))
             self.todo += [lambda: self.leave_reparam(), lambda: self.visit(term.body, wires)]
         else:
             raise TypeError(f"not a term: {type(term).__name__}")
@@ -126,7 +129,10 @@ class _Lowering:
         self.todo += [lambda i=i: iteration(i) for i in reversed(range(term.n))]
 
     def leave_reparam(self) -> None:
-        self.reparams.pop()
+        context = self.reparams.pop()
+        lost = [target for target in context.cell_of if target not in context.values]
+        if lost:
+            raise errors.CellLost(lost, context.term)
 
     @property
     def prefix(self) -> str:
@@ -137,39 +143,48 @@ class _Lowering:
         self.next_name += 1
         open = box.name is None
         if isinstance(box.op, Point):
-            return [self.param(name, Param(box.op.space, box.op.init, box.op.trainable), occurrence, open=open)]
+            return [self.param(name, Param(box.op.space, box.op.init, box.op.trainable), occurrence, box.source, open)]
         explicit = isinstance(box.op, Explicit)
         op, data = (box.op.op, box.op.data) if isinstance(box.op, Explicit) else (box.op, len(wires))
         args = list(wires)
         for short, param in ({} if explicit else box.own_params).items():
-            args.append(self.param(f"{name}.{short}", param, occurrence, open=open))
+            args.append(self.param(f"{name}.{short}", param, occurrence, box.source, open))
         state = {f"{name}.{short}": param for short, param in op.state(Space(box.dom.wires[:data])).items()}
-        args += [self.state(key, param, open) for key, param in state.items()]
+        args += [self.state(key, param, occurrence, open) for key, param in state.items()]
         cod = Space((*box.cod.wires, *(param.wire for param in state.values())))
-        key = name if op.effect == "pure" else self.key(name, box)
+        key = name if op.effect == "pure" else self.key(name, box, occurrence)
         outs = self.graph.add(op, tuple(args), cod, key, data, box.source, self.regions[-1])
         for key, new in zip(state, outs[len(box.cod) :], strict=True):
             self.graph.state_wires[key] = (self.graph.state_wires[key][0], new)
         return list(outs[: len(box.cod)])
 
-    def key(self, name: str, box: Box) -> str:
+    def key(self, name: str, box: Box, occurrence: int) -> str:
         """A name of its own for every run of an effect, also where a repeat shares the box."""
         seen = self.keys[name] = self.keys.get(name, 0) + 1
         key = name if seen == 1 else f"{name}#{seen}"
         if box.name is None:
             self.graph.open.add(key)
+        self.origin(key, occurrence)
         return key
 
-    def state(self, key: str, param: Param, open: bool) -> int:
+    def state(self, key: str, param: Param, occurrence: int, open: bool) -> int:
         if key not in self.graph.state_wires:
             self.graph.open.update([key] if open else [])
             wire = self.graph.wire(param.wire)
+            self.origin(key, occurrence)
             self.graph.states[key], self.graph.state_wires[key] = param, (wire, wire)
         return self.graph.state_wires[key][1]
 
+    def origin(self, key: str, box: int | None, path: Path | None = None) -> None:
+        """Record where a name comes from; ``path`` is that of a scope that is open now."""
+        regions = self.regions[1:] if path is None else self.regions[1 : len(path) + 1]
+        user = tuple(region.path[-1] for region in regions if not region.repeated)
+        self.graph.origins[key] = Origin(box, regions[-1].path if regions else (), user)
+
     # -- parameters, through the cells from the innermost to the outermost ---------------------------------------
 
-    def param(self, key: str, param: Param, owner: Any, open: bool = False, outside: int | None = None, where: Path | None = None) -> int:
+    def param(self, key: str, param: Param, owner: Any, place: Any, open: bool = False, outside: int | None = None,
+              where: Path | None = None) -> int:  # fmt: skip
         """The wire of a parameter needed in the scope ``where``, seen through the first ``outside`` reparametrisations."""
         outside = len(self.reparams) if outside is None else outside
         for level in reversed(range(outside)):
@@ -181,9 +196,10 @@ class _Lowering:
                 return context.values[key]
         if key in self.graph.param_wires:
             if self.owners[key] != owner:
-                raise errors.NameUsedTwice(key, None, None)
+                raise errors.NameUsedTwice(key, self.places[key], place)
             return self.graph.param_wires[key]
-        self.owners[key] = owner
+        self.owners[key], self.places[key] = owner, place
+        self.origin(key, owner if isinstance(owner, int) else None, where)
         self.graph.open.update([key] if open else [])
         self.graph.params[key] = param
         wire = self.graph.param_wires[key] = self.graph.wire(param.wire)
@@ -191,12 +207,13 @@ class _Lowering:
 
     def read(self, cell: Cell, context: _Reparams, level: int, where: Path) -> None:
         targets = [context.prefix + target for target in cell.targets]
+        origins = context.term.body.graph.origins
         # the reading happens in the innermost scope that holds all targets and their reader, before the part being lowered now
-        paths = [where, *(tuple(target.split(".")[:-2]) for target in targets)]
+        paths = [where, *(context.path + origins[target].path for target in cell.targets)]
         depth = next((i for i, step in enumerate(zip(*paths, strict=False)) if len(set(step)) > 1), min(map(len, paths)))
         here, nodes = self.regions[depth], Region()
-        owner = (id(cell), context.prefix)
-        sources = [self.param(context.prefix + name, param, owner, False, level, here.path) for name, param in cell.sources]
+        owner, place = (id(cell), context.prefix), f"{cell.title} at {context.term.source}" if context.term.source else cell.title
+        sources = [self.param(context.prefix + name, param, owner, place, False, level, here.path) for name, param in cell.sources]
         outs = self.graph.splice(cell.read.graph, sources, nodes, f"{targets[0]}/")
         position = len(here.items) if here is self.regions[-1] else len(here.items) - 1
         here.items[position:position] = nodes.items

@@ -16,6 +16,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
+from math import copysign
 from typing import Any, ClassVar
 
 from catlearn.core.spaces import Space, Wire
@@ -77,6 +79,7 @@ class Op(ABC):
 
     key: ClassVar[str]
     effect: ClassVar[str] = "pure"  # pure | random | stateful
+    draws: ClassVar[bool] = False  # whether it draws random numbers beside keeping a state
     torch: Any = None  # a format string, or a method (emitter, *argument texts) -> text
     torch_saving: Any = None  # the same, returning a tuple: the outputs, then the saved values
     fused: ClassVar[tuple[Fused, ...]] = ()
@@ -128,9 +131,30 @@ class Op(ABC):
         """The attributes by name: what equality, printing and files see."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
+    @cached_property
+    def identity(self) -> Any:
+        """What tells this op from others wherever two could be taken for one: the op, and what Python's ``==`` forgets of its numbers.
+
+        ``0.1 == Fraction(0.1)`` and ``0.0 == -0.0``, but exact meanings read the first two, and division the last two, differently.
+        """
+        found = tuple(_forgotten(getattr(self, f.name)) for f in fields(self) if f.compare)  # type: ignore[arg-type]
+        return (self, found) if any(x is not None for x in found) else self
+
     def __str__(self) -> str:
         shown = [f"{k}={v}" for k, v in self.attributes().items() if not isinstance(v, Space)]
         return f"{self.key}({', '.join(shown)})" if shown else self.key
+
+
+def _forgotten(value: Any) -> Any:
+    """What ``==`` does not see of an attribute: a float that is no integer, the sign of a zero; also inside tuples and ops."""
+    if isinstance(value, float):
+        if value == 0.0:
+            return "-0" if copysign(1.0, value) < 0 else None
+        return None if value.is_integer() else "float"
+    if isinstance(value, tuple):
+        found = tuple(map(_forgotten, value))
+        return found if any(x is not None for x in found) else None
+    return value.identity[1] if isinstance(value, Op) and value.identity is not value else None
 
 
 def registered(key: str) -> type[Op] | None:

@@ -8,8 +8,10 @@ Law: ``same(raise_graph(f.graph), f)``, with equal parameter names.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from catlearn.core.combinators import id, par, seq
-from catlearn.core.graph import Graph, Node
+from catlearn.core.graph import Graph, Node, Origin
 from catlearn.core.points import Explicit, point
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Term, Wiring
@@ -39,6 +41,8 @@ def raise_graph(graph: Graph) -> Term:
     steps.append(_wiring(graph.space(live), [position[w] for w in graph.outputs]))
     steps = [step for step in steps if not (isinstance(step, Wiring) and step.targets is None)]
     term = seq(*steps) if steps else id(graph.space(graph.inputs))
+    written = {name: graph.origins.get(name, Origin(None, (), ()))._replace(box=None) for name in (*graph.params, *graph.origins)}
+    graph = replace(graph, origins=written)  # the boxes of this term own no parameters
     object.__setattr__(term, "graph", graph)  # what lowering it again would give, up to numbering
     return term
 

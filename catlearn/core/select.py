@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
-from typing import Any
 
 from catlearn import errors
 from catlearn.core.cells import Cell, frozen, renamed, tied
-from catlearn.core.edit import close, mark_checkpoints, tapped
+from catlearn.core.edit import Place, close, mark_checkpoints, tapped
 from catlearn.core.graph import Region
 from catlearn.core.op import Param
 from catlearn.core.term import Reparam, Term
@@ -80,10 +79,10 @@ class Selection:
     def checkpoint(self) -> Term:
         """The selected scopes keep no activations and run again in the backward pass."""
         match = exact_matcher(self.pattern)
-        scopes = [".".join(region.path) for region in _regions(self.term.graph.root) if region.path]
-        chosen = {name for name in scopes if match(name)}
+        scopes = [(".".join(region.path), place) for region, place in _regions(self.term.graph.root) if region.path]
+        chosen = {place for name, place in scopes if match(name)}
         if not chosen:
-            raise errors.NothingMatched(self.pattern, scopes, "scope")
+            raise errors.NothingMatched(self.pattern, [name for name, _ in scopes], "scope")
         return mark_checkpoints(self.term, chosen)
 
     def tap(self) -> Term:
@@ -91,7 +90,7 @@ class Selection:
         chosen = set(self.names())
         if not chosen:
             raise errors.NothingMatched(self.pattern, list(_parts(self.term)), "scope or box")
-        return tapped(self.term, chosen)
+        return tapped(self.term, chosen, set().union(*(places for name, places in _parts(self.term).items() if name in chosen)))
 
     def _some(self) -> Mapping[str, Param]:
         if not self.params:
@@ -105,20 +104,23 @@ def reparam(term: Term, cells: Iterable[Cell]) -> Term:
     return Reparam(close(term, {target for cell in cells for target in cell.targets}), cells)
 
 
-def _regions(root: Region) -> Iterable[Region]:
-    stack: list[Any] = [root]
+def _regions(root: Region) -> Iterable[tuple[Region, Place]]:
+    stack: list[tuple[Region, Place]] = [(root, ())]
     while stack:
-        top = stack.pop()
-        yield top
-        stack += [item for item in reversed(top.items) if isinstance(item, Region)]
+        top, place = stack.pop()
+        yield top, place
+        inner = [item for item in reversed(top.items) if isinstance(item, Region)]
+        stack += [(item, (*place, None if item.repeated else item.path[-1])) for item in inner]
 
 
-def _parts(term: Term) -> dict[str, None]:
-    """The names of all scopes and boxes, in writing order."""
-    found: dict[str, None] = {}
-    for region in _regions(term.graph.root):
+def _parts(term: Term) -> dict[str, set[Place]]:
+    """The names of all scopes, then of all boxes, in writing order; and the places that go by each."""
+    found: dict[str, set[Place]] = {}
+    boxes: dict[str, Place] = {}
+    for region, place in _regions(term.graph.root):
         if region.path:
-            found[".".join(region.path)] = None
+            found.setdefault(".".join(region.path), set()).add(place)
+        boxes.update((item.name, place) for item in region.items if not isinstance(item, Region))
     for node in term.graph.nodes:
-        found[node.name] = None
+        found.setdefault(node.name, set()).add((*boxes[node.name], node.name))
     return found

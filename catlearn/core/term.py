@@ -244,6 +244,7 @@ class Scope(Term):
     body: Term
     checkpoint: bool = False  # recompute in the backward pass instead of keeping activations
     source: Source | None = field(default_factory=here)
+    copy: bool = False  # one copy of a repeat, written out: its number is no name that the user gave
     dom: Space = field(init=False)
     cod: Space = field(init=False)
 
@@ -317,7 +318,7 @@ def tokens(term: Term) -> Iterator[tuple[Any, ...]]:
     """The flat form that equality and hash compare: one token per node, in writing order."""
     for node in walk(term):
         if isinstance(node, Box):
-            yield ("box", node.op, node.dom, node.name, tuple(node.own_params.items()))
+            yield ("box", node.op.identity, node.dom, node.name, tuple(node.own_params.items()))
         elif isinstance(node, Wiring):
             yield ("wiring", node.dom, None if node.targets == tuple(range(len(node.dom))) else node.targets)
         elif isinstance(node, Seq | Par):
@@ -325,15 +326,21 @@ def tokens(term: Term) -> Iterator[tuple[Any, ...]]:
         elif isinstance(node, Repeat):
             yield ("repeat", node.n, node.shared, node.checkpoint)
         elif isinstance(node, Scope):
-            yield ("scope", node.name, node.checkpoint)
+            yield ("scope", node.name, node.checkpoint, node.copy)
         elif isinstance(node, Reparam):
             yield ("reparam", node.cells)
 
 
 def check_name(name: str, dots: bool = False) -> None:
-    """Names are non-empty and have no dots (dots separate scopes)."""
-    if not isinstance(name, str) or not name or ("." in name and not dots) or any(c in name for c in "*|?[]\n"):
-        raise errors.NameConflict(f"{name!r} is no usable name", ["names are non-empty strings without . * | ? [ ]"],
+    """Names are non-empty and have no dots (they separate scopes) and no ``#`` (it numbers the runs of an effect)."""
+    if (
+        not isinstance(name, str)
+        or not name
+        or ("." in name and not dots)
+        or any(c in name for c in "*|?[]\n")
+        or ("#" in name and not dots)
+    ):
+        raise errors.NameConflict(f"{name!r} is no usable name", ["names are non-empty strings without . * | ? [ ] #"],
                                   'nest scopes instead of dots: f.named("b").named("a") gives a.b')  # fmt: skip
 
 

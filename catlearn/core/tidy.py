@@ -14,7 +14,7 @@ def tidy(graph: Graph) -> Graph:
     kept: list[Node] = []
     for node in graph.root.nodes():
         args = tuple(same.get(a, a) for a in node.args)
-        key = (node.op, args)
+        key = (node.op.identity, args)
         if node.op.effect == "pure" and key in table:
             same.update(zip(node.outs, table[key], strict=True))
             continue
@@ -30,5 +30,5 @@ def tidy(graph: Graph) -> Graph:
             alive.append(node)
     alive.reverse()
     result = Graph(graph.wires, graph.inputs, outputs, Region((), [*alive], graph.inputs, outputs), graph.params, graph.param_wires,
-                   graph.states, graph.state_wires)  # fmt: skip
+                   graph.states, graph.state_wires, origins=graph.origins)  # fmt: skip
     return result

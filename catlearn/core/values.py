@@ -21,11 +21,6 @@ from catlearn.core.graph import Graph, Node
 COMMUTATIVE = frozenset({"add", "mul"})
 
 
-def label(name: str) -> str:
-    """What is fixed of an open name: the scopes that the user named, without the box and without the numbers of repeats."""
-    return ".".join(part for part in name.split(".")[:-2] if not part.isdecimal())
-
-
 class Values:
     """The values of a graph. ``heads[v]`` is what must agree between two graphs, ``args[v]`` the numbers of the arguments."""
 
@@ -57,8 +52,8 @@ class Values:
         return self.add(head, (), name)
 
     def named(self, kind: str, name: str, param: Any = None) -> int:
-        """A leaf that has a name: closed names are part of the head, of open ones only the scopes around them."""
-        fixed = ("open", label(name if kind != "key" else name + ".")) if name in self.graph.open else ("closed", name)
+        """A leaf that has a name: closed names are part of the head, of open ones only the scopes that the user named around them."""
+        fixed = ("open", self.graph.origins[name].scopes) if name in self.graph.open else ("closed", name)
         return self.leaf((kind, *fixed, param), name)
 
     def node(self, node: Node) -> None:
@@ -66,10 +61,10 @@ class Values:
         if op.effect != "pure" and not op.state_names:
             args = (*args, self.named("key", node.name))
         unordered = self.commutative and op.key in COMMUTATIVE
-        key = (op, tuple(sorted(args)) if unordered else args)
+        key = (op.identity, tuple(sorted(args)) if unordered else args)
         value = self._table.get(key)
         if value is None:
-            head = ("unordered" if unordered else "box", op, len(args), len(node.outs))
+            head = ("unordered" if unordered else "box", op.identity, len(args), len(node.outs))
             value = self._table[key] = self.add(head, args, node)
             if len(node.outs) > 1:
                 for k in range(len(node.outs)):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +60,8 @@ def save(term: Term, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str], boxes: Boxes | None = None) -> Term:
-    """The term in a file. ``boxes`` (name → op, op class, schema or box) stands in for boxes that are not registered here.
+    """The term in a file. ``boxes`` (name → op, op class, schema or box) stands in for boxes that are not registered here or
+    made of a Python function; a registered box of the same name stays what it is.
 
     Raises ``BadFile`` for a truncated, foreign or newer file, ``UnknownBox`` with the names that are missing.
     """
@@ -91,17 +92,17 @@ def load(path: str | os.PathLike[str], boxes: Boxes | None = None) -> Term:
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """The file appears whole under its name, or stays as it was."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """The file appears whole under its name, or stays as it was. Missing folders are made; the umask says who may read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - atomic on every system
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return path
 
 
@@ -161,7 +162,7 @@ class TermWriter(Writer):
         if isinstance(node, Repeat):
             return ["repeat", node.n, node.shared, node.checkpoint, *parts]
         if isinstance(node, Scope):
-            return ["scope", node.name, node.checkpoint, *parts]
+            return ["copy" if node.copy else "scope", node.name, node.checkpoint, *parts]
         assert isinstance(node, Reparam)
         return ["reparam", parts[0], [self.cell(cell, read) for cell, read in zip(node.cells, parts[1:], strict=True)]]
 
@@ -209,6 +210,7 @@ def read_node(reader: Reader, node: list[Any], terms: list[Term]) -> Term:
         "par": lambda left, right: Par(_at(terms, left), _at(terms, right), None),
         "repeat": lambda n, shared, checkpoint, body: Repeat(n, _at(terms, body), shared, checkpoint, None),
         "scope": lambda name, checkpoint, body: Scope(name, _at(terms, body), checkpoint, None),
+        "copy": lambda name, checkpoint, body: Scope(name, _at(terms, body), checkpoint, None, copy=True),
         "reparam": lambda body, cells: Reparam(_at(terms, body), tuple(read_cell(reader, cell, terms) for cell in cells), None),
     }
     return made[kind](*rest)
@@ -227,16 +229,18 @@ def _at(terms: list[Term], i: int) -> Term:
 
 
 def read_op(reader: Reader, entry: Mapping[str, Any], boxes: Boxes, missing: dict[str, None]) -> Op | None:
-    """The op of a table entry: from ``boxes`` by its name or key, else from the registry; None, and noted, if it is in neither."""
+    """The op of a table entry: from the registry, else from ``boxes`` by its name or key; None, and noted, if it is in neither."""
     key, name, attributes = entry["key"], entry.get("name", entry["key"]), entry.get("attributes")
-    given = boxes.get(name, boxes.get(key))
-    given = getattr(given, "op", None) or getattr(given, "kind", None) or given  # a box or a schema stands for its op
-    if isinstance(given, Op):
-        return given
-    kind = given if isinstance(given, type) and issubclass(given, Op) else registered(key)
-    if kind is None or attributes is None or not is_written_out(kind):
-        missing[name] = None
-        return None
+    kind = registered(key)
+    if kind is None or attributes is None or not is_written_out(kind):  # it is not ours to make
+        given = boxes.get(name, boxes.get(key))
+        given = getattr(given, "op", None) or getattr(given, "kind", None) or given  # a box or a schema stands for its op
+        if isinstance(given, Op):
+            return given
+        if attributes is None or not (isinstance(given, type) and issubclass(given, Op) and is_written_out(given)):
+            missing[name] = None
+            return None
+        kind = given
     check_plain(attributes)
     values = {field: reader.value(value) for field, value in attributes.items()}
     return None if missing else kind(**values)

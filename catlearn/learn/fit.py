@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Options:
     training data). ``patience``: stop after so many epochs in which ``monitor`` got no better (it is minimised if its name ends in
     ``loss``, else maximised), and keep the best. ``schedule``: step → factor on the rate, or a function making a torch LRScheduler.
     ``callbacks``: functions of (record, training), called after each epoch; one that returns true stops the run. ``start``: a
-    ``LearnerState`` or parameters by name to start from. ``save_every``: also save every so many steps.
+    ``LearnerState`` or parameters by name to start from. ``save_every``: also save every so many steps. ``autocast``:
+    ``torch.bfloat16``, or ``True`` for it.
     """
 
     epochs: int = 10
@@ -55,7 +56,7 @@ class Options:
     clip_norm: float | None = None
     accumulate: int = 1
     schedule: Any = None
-    autocast: torch.dtype | None = None
+    autocast: Any = None
     torch_compile: bool = False
     checkpoint: str | Path | None = None
     save_every: int | None = None
@@ -80,10 +81,15 @@ class Options:
                 raise errors.BadTraining(f"fit({name}={value!r}): needs an integer from {low} on")
         if (made.resume or made.save_every) and made.checkpoint is None:
             raise errors.BadTraining("resume and save_every need a file", next='give checkpoint="run.ckpt"')
+        if isinstance(made.autocast, bool):
+            made = replace(made, autocast=torch.bfloat16 if made.autocast else None)
         if made.autocast is torch.float16:
             raise errors.BadTraining(
                 "autocast=torch.float16 would lose small gradients without a scaler", next="take autocast=torch.bfloat16"
             )
+        if made.autocast not in (None, torch.bfloat16):
+            raise errors.BadTraining(f"fit(autocast={made.autocast!r}): needs a dtype to compute in",
+                                     next="give autocast=torch.bfloat16, or True, which is the same")  # fmt: skip
         return made
 
 
@@ -128,11 +134,19 @@ class _Run:
         if self.val:
             self.val.check(learner.closed.dom, "validation")
         self.metrics, self.schedule = as_metrics(o.metrics), as_schedule(o.schedule)
-        self.records = Records(learner, o, self.train.examples)
+        self.check_monitor()
+        self.records = Records(learner, o, self.train, self.schedule)
         start = self.records.resume() or self.fresh()
         self.training = Training(learner, start, o.clip_norm, o.autocast, o.torch_compile)
         self.good, self.kept = start, False  # the last state that was finite; ``kept`` once it is a copy of ours
         self.begin = time.monotonic()
+
+    def check_monitor(self) -> None:
+        """Whether what is monitored will be measured, before anything is."""
+        measured = [*(f"val_{name}" for name in ["loss", *self.metrics]), "loss"] if self.val else ["loss", *self.metrics]
+        name = self.options.monitor
+        if name is not None and name not in (*measured, "epoch", "step", "rate", "seconds"):
+            raise errors.BadTraining(f"monitor={name!r} is not measured", [f"measured are {', '.join(measured)}"])
 
     def fresh(self) -> LearnerState:
         start, o = self.options.start, self.options
@@ -193,6 +207,7 @@ class _Run:
 
     def move(self, group: list[Any], shown: Any) -> None:
         rate, records = self.schedule(self.training.steps), self.records
+        records.rated(self.training.steps, rate)
         values = [self.training.step(*group[0], rate=rate)] if len(group) == 1 else self.training.step_on(group, rate)
         for value, batch in zip(values, group, strict=True):
             n = length(batch)

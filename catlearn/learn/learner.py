@@ -192,12 +192,12 @@ class Learner:
     # -- composing -----------------------------------------------------------------------------------------------
 
     def __rshift__(self, other: Learner) -> Learner:
-        self._compatible(other, ">>")
         model = self.model >> other.model
+        self._compatible(other, ">>", model)
         return replace(other, model=model)
 
     def __matmul__(self, other: Learner) -> Learner:
-        self._compatible(other, "@")
+        self._compatible(other, "@", self.model @ other.model)
         from catlearn.boxes.arithmetic import Add
         from catlearn.core.spaces import R
         from catlearn.core.term import Box
@@ -207,11 +207,15 @@ class Learner:
         loss = middle >> f.loss @ g.loss >> Box(Add(), R() @ R())
         return Learner(f.model @ g.model, loss, f.optimiser, f.separable)
 
-    def _compatible(self, other: Learner, sign: str) -> None:
+    def _compatible(self, other: Learner, sign: str, whole: Term) -> None:
         a, b = self._separable(), other._separable()
         if type(a) is not type(b):
             raise errors.NotSeparable(f"learner {sign} learner: they measure by different losses, {a} and {b}",
                                       next="give both the same e(x, y); or compose f.arrow() with g.arrow()")  # fmt: skip
+        if effects := whole.graph.effects:
+            raise errors.NotSeparable(f"learner {sign} learner: a network is {' and '.join(sorted(effects))}",
+                                      ["implement runs it out of training, update in training, so the laws fail"],
+                                      "compose the networks, then make one learner")  # fmt: skip
         for side in (self, other):
             if not side.optimiser.local:
                 raise errors.NotSeparable(f"learner {sign} learner: the optimiser sees all gradients at once",
@@ -219,6 +223,10 @@ class Learner:
         if self.optimiser != other.optimiser:
             raise errors.BadTraining(f"learner {sign} learner: two optimisers", [f"{self.optimiser}", f"{other.optimiser}"],
                                      "give both one, with groups={pattern: ...}; or compose f.arrow() with g.arrow()")  # fmt: skip
+        renamed = set(whole.params) != {*self.model.params, *other.model.params}
+        if renamed and getattr(self.optimiser, "groups", None):
+            raise errors.NotSeparable(f"learner {sign} learner: the optimiser's groups go by names, and composing renames parameters",
+                                      [f"together they are {', '.join(whole.params)}"], "close the names first")  # fmt: skip
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

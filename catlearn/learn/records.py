@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,23 @@ import torch
 from catlearn import errors
 from catlearn.learn import checkpoint
 from catlearn.learn.cells import State
+from catlearn.learn.data import Data
 from catlearn.learn.foreign import Foreign
 from catlearn.learn.learner import Learner, LearnerState
+from catlearn.learn.network import boxes, digest
+from catlearn.learn.schedules import Schedule
 
 
 class Records:
-    """``epoch`` and ``batch`` are the next to come; ``total`` and ``count`` sum the losses of the epoch that is under way."""
+    """``epoch`` and ``batch`` are the next to come; ``total`` and ``count`` sum the losses of the epoch that is under way.
 
-    def __init__(self, learner: Learner, options: Any, examples: int | None) -> None:
-        self.learner, self.options, self.examples = learner, options, examples
+    ``rates`` are the schedule's factors at some of the steps made: at powers of two, and at the last.
+    """
+
+    def __init__(self, learner: Learner, options: Any, data: Data, schedule: Schedule) -> None:
+        self.learner, self.options, self.data, self.schedule = learner, options, data, schedule
+        self.rates: dict[int, float] = {}
+        self.last: tuple[int, float] | None = None
         self.epoch = self.batch = self.count = self.waited = 0
         self.total = 0.0
         self.history: list[dict[str, Any]] = []
@@ -30,6 +39,12 @@ class Records:
         """Whether patience is over."""
         return self.options.patience is not None and self.waited >= self.options.patience
 
+    def rated(self, step: int, rate: float) -> None:
+        """The schedule's factor at a step that is made."""
+        self.last = (step, float(rate))
+        if step & (step - 1) == 0:
+            self.rates[step] = float(rate)
+
     def add(self, record: dict[str, Any], here: LearnerState) -> None:
         """The end of an epoch."""
         self.history.append(record)
@@ -37,8 +52,6 @@ class Records:
         if self.options.patience is None:
             return
         name = self.options.monitor or ("val_loss" if "val_loss" in record else "loss")
-        if name not in record:
-            raise errors.BadTraining(f"monitor={name!r} is not measured", [f"measured are {', '.join(record)}"])
         value = record[name] if name.endswith("loss") else -record[name]
         if self.best_value is None or value < self.best_value:
             self.best, self.best_value, self.waited = here.clone(), value, 0
@@ -47,24 +60,39 @@ class Records:
 
     # -- files ---------------------------------------------------------------------------------------------------
 
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a run to go on with the same numbers."""
         o, cell = self.options, self.learner.optimiser
         name = getattr(cell.factory, "__qualname__", "") if isinstance(cell, Foreign) else str(cell)
         shapes = {name: str(param.space) for name, param in self.learner.closed.params.items()}
-        return {"parameters": shapes, "optimiser": name, "seed": o.seed, "batch_size": o.batch_size, "shuffle": o.shuffle,
-                "accumulate": o.accumulate, "clip_norm": o.clip_norm, "examples": self.examples}  # fmt: skip
+        graph = self.learner.closed.graph
+        return {"parameters": shapes, "boxes": boxes(graph), "network": digest(graph), "optimiser": name, "seed": o.seed,
+                "batch_size": o.batch_size, "shuffle": o.shuffle, "accumulate": o.accumulate, "clip_norm": o.clip_norm,
+                "autocast": o.autocast and str(o.autocast), "torch_compile": o.torch_compile, "dtype": o.dtype and str(o.dtype),
+                "examples": self.data.examples, "loader seeds": list(self.data.seeds)}  # fmt: skip
+
+    def differences(self, notes: dict[str, Any]) -> list[str]:
+        """How the run that wrote these notes is another than this one."""
+        ours, theirs = self.fingerprint, notes["fingerprint"]
+        rows = [f"{key}: {theirs.get(key)} in the file, {value} here" for key, value in ours.items() if theirs.get(key) != value]
+        factors = [(step, rate, float(self.schedule(step))) for step, rate in notes["rates"]]
+        return rows + next(([f"schedule: {was} at step {step} in the file, {now} here"] for step, was, now in factors if was != now), [])
 
     def save(self, here: LearnerState) -> None:
         """Write the checkpoint, atomically."""
         tensors = _flat("now", here)
         if self.best is not None:
             tensors |= _flat("best", self.best)
-        notes = {"fingerprint": self.fingerprint(), "epoch": self.epoch, "batch": self.batch, "total": self.total, "count": self.count,
+        notes = {"fingerprint": self.fingerprint, "rates": self._rates(), "epoch": self.epoch, "batch": self.batch,
+                 "total": self.total, "count": self.count,
                  "history": self.history, "waited": self.waited, "best": self.best_value, "seed": here.seed,
                  "step": here.optimiser.step, "optimiser_notes": here.optimiser.notes,
                  "best_step": self.best and self.best.step, "best_notes": self.best and self.best.optimiser.notes}  # fmt: skip
         checkpoint.save(self.options.checkpoint, tensors, notes)
+
+    def _rates(self) -> list[tuple[int, float]]:
+        return sorted({**self.rates, **dict([self.last] if self.last else [])}.items())
 
     def resume(self) -> LearnerState | None:
         """The state in the checkpoint, with these records set to it; None if there is nothing to resume.
@@ -77,10 +105,9 @@ class Records:
         tensors, notes = checkpoint.load(path)  # also where we start afresh: what is not ours is not written over
         if not self.options.resume:
             return None
-        ours, theirs = self.fingerprint(), notes["fingerprint"]
-        if rows := [f"{key}: {theirs.get(key)} in the file, {value} here" for key, value in ours.items() if theirs.get(key) != value]:
-            raise errors.BadTraining(f"{path} belongs to another run", rows, "give the options of that run, or another checkpoint path")
         try:
+            if rows := self.differences(notes):
+                raise errors.BadTraining(f"{path} belongs to another run", rows, "give the options of that run, or another checkpoint path")
             return self._restore(tensors, notes)
         except KeyError as error:
             raise errors.BadFile(
@@ -91,6 +118,8 @@ class Records:
         graph, device = self.learner.closed.graph, self.options.device
         for name in ("epoch", "batch", "total", "count", "history", "waited"):
             setattr(self, name, notes[name])
+        self.rates = {step: rate for step, rate in notes["rates"] if step & (step - 1) == 0}
+        self.last = tuple(notes["rates"][-1]) if notes["rates"] else None  # type: ignore[assignment]
 
         def state(prefix: str, step: int, extra: Any) -> LearnerState:
             found = _state(prefix, tensors, notes["seed"], step, extra)

@@ -24,6 +24,9 @@ from catlearn.learn.learner import Learner, LearnerState
 from catlearn.learn.transforms import clip_norm as clip
 from catlearn.meanings.initialise import seed_of
 
+IGNORED = -100
+"""The label that torch's cross entropy leaves out of its mean."""
+
 
 class Training:
     """Owns a copy of a learner's state and moves it. ``here`` is the state now, in live tensors: ``here.clone()`` keeps one."""
@@ -98,12 +101,26 @@ class Training:
         named |= {f"state {name}": value for name, value in self.state.items()}
         named |= {f"input {i}": x for i, x in enumerate(batch)}
         named |= {f"gradient of {name}": g for name, g in zip(self.learner.learned, grads, strict=False)}
-        first, suspect = _first(named), max(self.params, key=lambda name: float(self.params[name].abs().max()), default="none")
-        found = f"first not finite: {first}" if first else f"all are finite, but too large; the largest parameter is {suspect}"
+        first = _first(named)
+        found, next = self._found(first, value, batch)
         error = errors.NotANumber(f"the loss is {value} at step {self.steps + 1}; training stopped", [found],
-                                  "lower the rate, clip (clip_norm=1.0), or look at the data; error.last_good is good")  # fmt: skip
+                                  f"{next}; error.last_good is good")  # fmt: skip
         error.step, error.culprit = self.steps + 1, first  # type: ignore[attr-defined]
         raise error
+
+    def _found(self, first: str | None, value: float, batch: Sequence[torch.Tensor]) -> tuple[str, str]:
+        """What is wrong, and what to do."""
+        wires = self.learner.closed.dom
+        for i, (x, wire) in enumerate(zip(batch, wires, strict=False)):
+            if wire.kind == "index" and x.numel() and bool((x == IGNORED).all()):
+                return f"input {i}: every label is {IGNORED}, which the loss leaves out, so it is a mean of nothing", "look at the data"
+        if first:
+            return f"first not finite: {first}", "lower the rate, clip (clip_norm=1.0), or look at the data"
+        sizes = {name: float(p.abs().max()) for name, p in self.params.items() if p.numel() and p.is_floating_point()}
+        largest = max(sizes, key=lambda name: sizes[name], default=None)
+        most = f"; the largest parameter is {largest}, up to {sizes[largest]:.3g}" if largest else ""
+        why = "so the loss itself " + ("divides nothing by nothing, or subtracts infinities" if math.isnan(value) else "overflows")
+        return f"inputs, parameters and gradients are finite, {why}{most}", "look at the data and the loss, or lower the rate"
 
 
 def _first(named: dict[str, Any]) -> str | None:

@@ -33,7 +33,8 @@ from catlearn.core.points import Point
 from catlearn.core.term import Box, Reparam, Term
 
 BASES = ("float32", "float64", "rationals")
-COEFFICIENTS = ("factor", "by", "value", "eps", "slope", "negative_slope")  # the attributes that are numbers of the base
+# the attributes that are numbers of the base, or tuples of them
+COEFFICIENTS = ("factor", "by", "value", "values", "exponent", "eps", "slope", "scale", "beta", "delta")
 
 
 class ChangeBase(Endofunctor):
@@ -46,8 +47,8 @@ class ChangeBase(Endofunctor):
         self.dtype = "float32" if base == "float32" else "float64"
 
     def number(self, x: Any) -> Any:
-        """φ on one coefficient; integers are in every base."""
-        if isinstance(x, int) or (isinstance(x, float) and not isfinite(x)):
+        """φ on one coefficient; integers are in every base, and so is what is no number."""
+        if not isinstance(x, float | Fraction) or (isinstance(x, float) and not isfinite(x)):
             return x
         if self.base == "rationals":
             return Fraction(x)
@@ -78,8 +79,8 @@ class ChangeBase(Endofunctor):
             value = getattr(op, f.name)
             if isinstance(value, Op):
                 moved[f.name] = self.on_op(value)
-            elif f.name in COEFFICIENTS and isinstance(value, float | Fraction):
-                moved[f.name] = self.number(value)
+            elif f.name in COEFFICIENTS:
+                moved[f.name] = tuple(map(self.number, value)) if isinstance(value, tuple) else self.number(value)
         return replace(op, **moved) if moved else op  # type: ignore[type-var]
 
     def box(self, box: Box) -> Term:

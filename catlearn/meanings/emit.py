@@ -7,8 +7,11 @@ dead, as in hand-written code, so that activations are freed when they are not n
 
 from __future__ import annotations
 
+import builtins
 import keyword
+import linecache
 import re
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -59,7 +62,8 @@ class Emitter:
         self._count = 0
         self._variable: dict[int, int] = {}
         self._dims: dict[str, str] = {}
-        self._unbatched = unbatched(self.graph)
+        self.binding: dict[str, str] = {}  # symbolic size → where it was read
+        self.unbatched = unbatched(self.graph)
         self._extras: Sequence[int] = ()
 
     # -- variables -----------------------------------------------------------------------------------------------
@@ -120,15 +124,23 @@ class Emitter:
 
     # -- sizes and constants -------------------------------------------------------------------------------------
 
-    def bind_dims(self, inputs: Sequence[int]) -> None:
-        """Symbolic sizes are read off the first input that has them as an axis."""
+    def bind_dims(self, inputs: Sequence[int]) -> list[Dim]:
+        """Symbolic sizes are read off the first input that has them as an axis; those bound here."""
+        bound = []
         for wire in inputs:
             shape = self.graph.wires[wire].shape
             for k, size in enumerate(shape):
-                symbol = _symbol(size)
-                if symbol and symbol.name not in self.sizes and symbol.name not in self._dims:
-                    self._dims[symbol.name] = f"size_{symbol.name}"
-                    self.lines.append(f"size_{symbol.name} = {self.text[wire]}.shape[{k - len(shape)}]")
+                d = symbol(size)
+                if d and d.name not in self.sizes and d.name not in self._dims:
+                    self._dims[d.name] = f"size_{d.name}"
+                    self.binding[d.name] = f"{self.text[wire]}.shape[{k - len(shape)}]"
+                    self.lines.append(f"size_{d.name} = {self.binding[d.name]}")
+                    bound.append(d)
+        return bound
+
+    def can_size(self, size: Size) -> bool:
+        """Whether every symbol in a size has a value or is bound."""
+        return all(d.name in self.sizes or d.name in self._dims for d in dims(size))
 
     def size(self, size: Size) -> str:
         """The text of a size."""
@@ -179,16 +191,16 @@ class Emitter:
     def is_batched(self, i: int) -> bool:
         """Whether the tensor of argument i of the node that is being written has batch axes."""
         assert self.node is not None
-        return self.node.args[i] not in self._unbatched
+        return self.node.args[i] not in self.unbatched
 
     def same_batch(self, texts: Sequence[str]) -> list[str]:
         """The arguments with equal batch axes: constants among them are repeated."""
         assert self.node is not None
         args = list(zip(self.node.args, texts, strict=True))
-        lead = next(((a, t) for a, t in args if a not in self._unbatched), None)
-        if lead is None or all(a not in self._unbatched for a, _ in args):
+        lead = next(((a, t) for a, t in args if a not in self.unbatched), None)
+        if lead is None or all(a not in self.unbatched for a, _ in args):
             return list(texts)
-        return [self.expanded(a, t, *lead) if a in self._unbatched else t for a, t in args]
+        return [self.expanded(a, t, *lead) if a in self.unbatched else t for a, t in args]
 
     def expanded(self, wire: int, text: str, other: int, like: str) -> str:
         """A tensor without batch axes repeated over those of another."""
@@ -239,7 +251,7 @@ def expression(op: Op, e: Emitter, args: Sequence[str], data: int | None = None)
     return rule.format(**named, **rest, self=op, training=e.training)
 
 
-def _symbol(size: Size) -> Dim | None:
+def symbol(size: Size) -> Dim | None:
     """The symbol that a size is, if it is one and nothing else."""
     if isinstance(size, Poly) and len(size.terms) == 1:
         ((monomial, coefficient),) = size.terms
@@ -253,25 +265,17 @@ def result(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
 
 
-def check_lines(graph: Graph, inputs: Sequence[int], names: Sequence[str], sizes: dict[str, int]) -> list[str]:
-    """Lines that refuse inputs of the wrong event shape, before anything is computed."""
-    lines = []
-    for wire, name in zip(inputs, names, strict=True):
-        shape = graph.wires[wire].shape
-        known = [_known(size, sizes) for size in shape]
-        if not shape:
-            continue
-        if None not in known:
-            lines.append(f"if {name}.shape[-{len(shape)}:] != ({', '.join(map(str, known))},):")
-        else:
-            tests = [f"{name}.shape[{k - len(shape)}] != {size}" for k, size in enumerate(known) if size is not None]
-            lines.append(f"if {' or '.join([f'{name}.dim() < {len(shape)}', *tests])}:")
-        lines.append(f"    refuse({', '.join(names)})")
-    return lines
+def full_batch(e: Emitter, inputs: Sequence[int], outputs: Sequence[int], texts: list[str], names: list[str]) -> list[str]:
+    """Outputs that depend on no input are repeated over the batch."""
+    if not inputs:
+        return texts
+    return [e.expanded(out, text, inputs[0], names[0]) if out in e.unbatched and e.graph.wires[out].batched else text
+            for out, text in zip(outputs, texts, strict=True)]  # fmt: skip
 
 
-def _known(size: Size, sizes: dict[str, int]) -> int | None:
-    try:
-        return evaluate(size, sizes)
-    except errors.SizeUnknown:
-        return None
+def defined(code: str, file: str, space: dict[str, Any], name: str) -> Callable[..., Any]:
+    """The function that a text defines; a traceback shows the text for as long as the function lives."""
+    linecache.cache[file] = (len(code), None, code.splitlines(True), file)
+    exec(builtins.compile(code, file, "exec"), space)
+    weakref.finalize(space[name], linecache.cache.pop, file, None)
+    return space[name]

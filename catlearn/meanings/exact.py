@@ -4,7 +4,8 @@ A base says what a number is and which functions it has; one table of rules runs
 other op is its definition. ``Rationals`` is here; ``Symbols`` (sympy) and ``Z2Polynomials`` are in ``catlearn.meanings.symbolic``.
 
 Laws: evaluation is a functor: ``evaluate(f >> g) = evaluate(g) ∘ evaluate(f)``, and it commutes with ring homomorphisms of the base.
-Numbers written in a term are read as the decimals that they print as (0.1 is a tenth); tensors are read bit for bit.
+Coefficients written in a term are read as the decimals that they print as (0.1 is a tenth); given data, that is the inputs, the
+parameters and the entries of a constant, bit for bit, so binding a parameter to its value changes nothing.
 
 >>> import catlearn as cl
 >>> f = cl.linear(cl.R(2), cl.R(1)) >> cl.power(3)

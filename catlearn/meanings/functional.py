@@ -6,17 +6,15 @@ draws from a generator seeded by (key, its name), so a seed reproduces a run how
 
 from __future__ import annotations
 
-import builtins
-import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from catlearn.core.graph import Graph
 from catlearn.meanings import runtime
 from catlearn.meanings.build import runnable
-from catlearn.meanings.emit import Emitter, check_lines, result
-from catlearn.meanings.module import _full_batch
+from catlearn.meanings.checks import check_lines, refuser
+from catlearn.meanings.emit import Emitter, defined, full_batch, result
 
 _serial = count()
 
@@ -33,24 +31,24 @@ def function_code(graph: Graph, sizes: Mapping[str, int] | None = None, check: b
     e = Emitter(graph, held.get, dict(sizes or {}), training="training", keyed=True, objects={} if objects is None else objects)
     names = e.begin(graph.inputs, (), (a for node in nodes for a in node.args), graph.outputs)
     if check:
-        e.lines += check_lines(graph, graph.inputs, names, e.sizes)
+        check_lines(e, graph.inputs, names)
     e.bind_dims(graph.inputs)
     for node in nodes:
         e.run(node)
     outs = [e.use(wire) for wire in graph.outputs]
-    outs = _full_batch(e, graph.inputs, graph.outputs, outs, names)
+    outs = full_batch(e, graph.inputs, graph.outputs, outs, names)
     lines = [*e.lines, f"return {result(outs) if len(outs) != 1 else f'({outs[0]},)'}"]
     return "\n".join([f"def run({', '.join(['p', 's', 'key', 'training', *names])}):", *("    " + line for line in lines)])
 
 
-def function(graph: Graph, sizes: Mapping[str, int] | None = None, check: bool = True) -> Callable[..., tuple[Any, ...]]:
-    """The compiled function; its text is in ``.code``."""
+def function(
+    graph: Graph, sizes: Mapping[str, int] | None = None, check: bool = True, labels: Sequence[str] | None = None
+) -> Callable[..., tuple[Any, ...]]:
+    """The compiled function; its text is in ``.code``. ``labels`` name the inputs in messages."""
     objects: dict[str, Any] = {}
     code = function_code(graph, sizes, check, objects)
     file = f"<catlearn function {next(_serial)}>"
-    linecache.cache[file] = (len(code), None, code.splitlines(True), file)
-    space = {**runtime.NAMESPACE, **objects, "refuse": runtime.refuser(graph.space(graph.inputs))}
-    exec(builtins.compile(code, file, "exec"), space)
-    run = space["run"]
+    space = {**runtime.NAMESPACE, **objects, "refuse": refuser(graph.space(graph.inputs), sizes or {}, labels)}
+    run: Any = defined(code, file, space, "run")
     run.code = code
     return run

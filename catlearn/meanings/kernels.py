@@ -51,9 +51,10 @@ class Kept:
 
 
 def _leaf(a: Tensor | None, again: bool) -> Tensor | None:
-    if a is None or not a.is_floating_point() or (again and a.requires_grad):
+    """A tensor to begin from: a view where its own history matters, so that one that depends on another has its own cotangent."""
+    if a is None or not a.is_floating_point():
         return a
-    return a.detach().requires_grad_()
+    return a.view_as(a) if again and a.requires_grad else a.detach().requires_grad_()
 
 
 # -- attention -------------------------------------------------------------------------------------------------------
@@ -126,12 +127,12 @@ def rms_backward(dy: Tensor, x: Tensor, weight: Tensor | None, kept: Any, mask: 
     return dx, dweight
 
 
-def _flat(x: Tensor, order: int) -> Tensor:
+def flat(x: Tensor, order: int) -> Tensor:
     """All batch axes in one."""
     return x if x.dim() == order + 1 else x.reshape((-1, *x.shape[x.dim() - order :]))
 
 
-def _unflat(y: Tensor, x: Tensor, order: int) -> Tensor:
+def unflat(y: Tensor, x: Tensor, order: int) -> Tensor:
     """The batch axes of x again."""
     return y if x.dim() == order + 1 else y.reshape(x.shape)
 
@@ -152,7 +153,7 @@ def over_batch(x: Tensor, order: int, weight: Any, bias: Any, mean: Tensor, var:
                momentum: float | None, eps: float) -> Tensor:  # fmt: skip
     """``F.batch_norm`` with any number of batch axes; the state is updated in place, as ``torch.nn.BatchNorm`` does."""
     factor = _factor(x, order, count, training, momentum)
-    return _unflat(F.batch_norm(_flat(x, order), mean, var, weight, bias, training, factor, eps), x, order)
+    return unflat(F.batch_norm(flat(x, order), mean, var, weight, bias, training, factor, eps), x, order)
 
 
 def over_batch_saving(x: Tensor, order: int, weight: Any, bias: Any, mean: Tensor, var: Tensor, count: Tensor, training: bool,
@@ -161,8 +162,8 @@ def over_batch_saving(x: Tensor, order: int, weight: Any, bias: Any, mean: Tenso
     factor = _factor(x, order, count, training, momentum)
     if not x.numel():  # torch's kernels divide by the number of entries
         return x.clone(), mean, var
-    y, used, rstd = torch.native_batch_norm(_flat(x, order), weight, bias, mean, var, training, factor, eps)
-    return (_unflat(y, x, order), used, rstd) if training else (_unflat(y, x, order), mean, var)
+    y, used, rstd = torch.native_batch_norm(flat(x, order), weight, bias, mean, var, training, factor, eps)
+    return (unflat(y, x, order), used, rstd) if training else (unflat(y, x, order), mean, var)
 
 
 def over_batch_backward(dy: Tensor, x: Tensor, order: int, weight: Any, mean: Tensor, spread: Tensor, training: bool, eps: float,
@@ -171,8 +172,24 @@ def over_batch_backward(dy: Tensor, x: Tensor, order: int, weight: Any, mean: Te
     if not x.numel():
         return torch.zeros_like(x), torch.zeros_like(mean), torch.zeros_like(mean)
     statistics = (None, None, mean, spread) if training else (mean, spread, None, None)
-    dx, *rest = aten.native_batch_norm_backward(_flat(dy, order), _flat(x, order), weight, *statistics, training, eps, list(mask))
-    return (_unflat(dx, x, order) if mask[0] else dx, *rest)
+    dx, *rest = aten.native_batch_norm_backward(flat(dy, order), flat(x, order), weight, *statistics, training, eps, list(mask))
+    return (unflat(dx, x, order) if mask[0] else dx, *rest)
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+def labels_backward(dy: Tensor, y: Tensor, logp: Tensor, weight: Tensor) -> Tensor:
+    """The cotangent of the logits in the mean cross entropy with labels y; ``logp`` has one batch axis."""
+    dlogp = aten.nll_loss_backward(dy, logp, flat(y, 0), None, 1, -100, weight)
+    dx = aten._log_softmax_backward_data(dlogp, logp, -1, logp.dtype)
+    return dx if y.dim() == 1 else dx.reshape(y.shape + logp.shape[-1:])
+
+
+def yes_or_no_share(dy: Tensor, x: Tensor) -> Tensor:
+    """The cotangent of each entry of x from those of the means over the events."""
+    inner = x.shape[dy.dim() :]
+    return dy.reshape(dy.shape + (1,) * len(inner)).expand(x.shape) / inner.numel()
 
 
 # -- randomness ------------------------------------------------------------------------------------------------------
@@ -207,5 +224,5 @@ def drop_backward(dy: Tensor, noise: Tensor | None) -> Tensor:
 
 
 _ALL = (attend_saving, attend_backward, rms_saving, rms_backward, over_batch, over_batch_saving, over_batch_backward,
-        noise_like, drop_saving, drop, drop_backward)  # fmt: skip
+        noise_like, drop_saving, drop, drop_backward, flat, unflat, labels_backward, yes_or_no_share)  # fmt: skip
 KERNELS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}

@@ -22,9 +22,9 @@ import torch
 
 from catlearn import errors
 from catlearn.core.op import Param
-from catlearn.core.spaces import Space
+from catlearn.core.spaces import Space, tangent
 from catlearn.core.term import Term
-from catlearn.meanings import runtime
+from catlearn.meanings.checks import problems
 from catlearn.meanings.functional import function
 from catlearn.meanings.initialise import check_params, fresh
 from catlearn.meanings.reverse import reverse_graph
@@ -68,6 +68,10 @@ class Lens:
         xs = tuple(xs)
         dys = tuple(dys) if isinstance(dys, tuple | list) else (dys,)
         self._check(params, xs, state, key, training)
+        if len(dys) != len(tangent(self.cod)):
+            raise errors.BadInput(
+                f"{len(dys)} cotangents given, {len(tangent(self.cod))} needed", next=f"one for each float wire of {self.cod}"
+            )
         dparams, dxs, _ = self._guard(lambda: self.backward(params, xs, dys, state, key, training), xs, params)
         return dparams, dxs
 
@@ -107,10 +111,11 @@ class Lens:
                     forward, backward)  # fmt: skip
 
     def _check(self, params: Tensors, xs: Sequence[Any], state: Tensors | None, key: int | None, training: bool) -> None:
-        if missing := [name for name in self.params if name not in params]:
-            raise errors.ParamMismatch(missing=missing)
+        check_params(self.params, params)
         if self.states and state is None:
             raise errors.EffectNeeds("the term is stateful", [f"state: {', '.join(self.states)}"], "pass state=lens.init_state()")
+        if state is not None:
+            check_params(self.states, state)
         if "random" in self.effects and key is None and training:
             raise errors.EffectNeeds("the term is random", next="pass key=0 (any integer): the same key gives the same result")
         if len(xs) != len(self.dom):
@@ -120,7 +125,7 @@ class Lens:
         try:
             return call()
         except (RuntimeError, TypeError, IndexError, AttributeError) as error:
-            rows = runtime.problems(self.dom, xs)
+            rows = problems(self.dom, xs)
             try:
                 check_params(self.params, params)
             except errors.ParamMismatch as mismatch:
@@ -142,6 +147,7 @@ def lens(term: Term) -> Lens:
     graph = term.graph
     learned = [name for name in sorted(graph.params) if graph.params[name].trainable]
     positions = [i for i, wire in enumerate(term.dom) if wire.kind == "float"]
+    labels = [*(f"input {i}" for i in range(len(term.dom))), *(f"cotangent {i}" for i, w in enumerate(term.cod) if w.kind == "float")]
     made: dict[str, Callable[..., Any]] = {}
 
     def forward(p: Tensors, xs: Any, s: Any, key: Any, training: bool) -> Any:
@@ -152,7 +158,7 @@ def lens(term: Term) -> Lens:
 
     def backward(p: Tensors, xs: Any, dys: Any, s: Any, key: Any, training: bool) -> Any:
         if "put" not in made:
-            made["put"] = function(reverse_graph(graph))
+            made["put"] = function(reverse_graph(graph), labels=labels)
         state = {name: value.clone() for name, value in (s or {}).items() if name in graph.states}
         with torch.no_grad():
             outs = made["put"](p, state, key, training, *xs, *dys)

@@ -10,7 +10,7 @@ parameter under its own name. The recorded aten calls are those of the hand-writ
 ['stem.linear.weight', 'stem.linear.bias', 'head.linear.weight', 'head.linear.bias']
 >>> print(model.code)
 def forward(self, x0):
-    if x0.shape[-1:] != (4,):
+    if x0.shape[-1:] != (4,) or not x0.is_floating_point():
         refuse(x0)
     x0 = self.stem(x0)
     x0 = F.relu(x0)
@@ -22,9 +22,7 @@ torch.Size([5, 2])
 
 from __future__ import annotations
 
-import builtins
 import keyword
-import linecache
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from types import FunctionType
@@ -38,7 +36,8 @@ from catlearn.core.graph import Graph, Region
 from catlearn.core.term import Term
 from catlearn.meanings import runtime
 from catlearn.meanings.build import runnable
-from catlearn.meanings.emit import Emitter, check_lines, result
+from catlearn.meanings.checks import check_lines, checked_sizes, explain_failure, refuser
+from catlearn.meanings.emit import Emitter, defined, full_batch, result
 from catlearn.meanings.initialise import check_params, fresh
 
 _serial = count()
@@ -57,7 +56,7 @@ def _guarded(self: Arrow, *inputs: Any, **kwargs: Any) -> Any:
         return nn.Module.__call__(self, *inputs, **kwargs)
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:
         if not isinstance(error, errors.CatlearnError):
-            runtime.explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
+            explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
         raise
 
 
@@ -89,21 +88,28 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     result is a tensor, a tuple, or ``()`` for one, many, no outputs. Raises ``ParamMismatch``, ``SizeUnknown``, ``ReservedName``,
     ``NoRule``.
     """
-    graph, sizes = runnable(term.graph), dict(sizes or {})
+    graph, sizes = term.graph, checked_sizes(term, sizes or {})
+    if dtype is not None and not dtype.is_floating_point:
+        raise errors.BadInput(f"compile(dtype={dtype})", ["weights are floating-point numbers"], "for example dtype=torch.float64")
     for name in (*graph.params, *graph.states):
         _check_path(name)
-    model = _Builder(graph, sizes).build(graph.root)
+    # the classes are made once for a term, so that its models are of one class
+    builders = graph.__dict__.setdefault("_builders", {})
+    key = tuple(sorted(sizes.items()))
+    if key not in builders:
+        builders[key] = _Builder(runnable(graph), sizes)
+    model = builders[key].build()
     values = fresh(graph.params, seed, sizes, dtype)
     if params is not None:
         check_params(graph.params, params, sizes)
-        values = {name: _as(values[name], params[name], dtype) for name in values}
+        values = {name: _as(values[name], params[name], name) for name in values}
     for name, param in graph.params.items():
-        trainable = param.trainable and values[name].is_floating_point()
-        _place(model, name).register_parameter(name.rpartition(".")[2], nn.Parameter(values[name], requires_grad=trainable))
+        learns = param.trainable and param.wire.kind == "float"
+        _place(model, name).register_parameter(name.rpartition(".")[2], nn.Parameter(values[name], requires_grad=learns))
     buffers = fresh(graph.states, seed, sizes, dtype)
     if state is not None:
         check_params(graph.states, state, sizes)
-        buffers = {name: _as(buffers[name], state[name], dtype) for name in buffers}
+        buffers = {name: _as(buffers[name], state[name], name) for name in buffers}
     for name, value in buffers.items():
         _place(model, name).register_buffer(name.rpartition(".")[2], value)
     _label(model, graph)
@@ -111,9 +117,13 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     return model.to(device) if device is not None else model
 
 
-def _as(default: torch.Tensor, given: Any, dtype: Any) -> torch.Tensor:
+def _as(default: torch.Tensor, given: Any, name: str) -> torch.Tensor:
+    """A given value in the dtype of the parameter that it is for: floats may change precision, nothing changes kind."""
     value = torch.as_tensor(given).detach().clone()
-    return value.to(dtype) if dtype and value.is_floating_point() else value
+    if value.is_floating_point() != default.is_floating_point():
+        raise errors.ParamMismatch(shapes={name: f"given {value.dtype}, needed {default.dtype}"})
+    given_dtype = isinstance(given, torch.Tensor) and value.is_floating_point()
+    return value if given_dtype and default.dtype == torch.get_default_dtype() else value.to(default.dtype)
 
 
 def _check_path(name: str) -> None:
@@ -152,14 +162,18 @@ class _Builder:
             for k in range(1, len(node.op.state_names) + 1):
                 self.keys[node.outs[-k]] = self.keys[node.args[-k]]
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.classes: dict[int, type[Arrow]] = {}
         self.objects: dict[str, Any] = {}
         self.extras = _foreign(graph, self.keys)
 
-    def build(self, root: Region) -> Arrow:
-        modules: dict[int, Arrow] = {}
+    def build(self) -> Arrow:
+        """A module of each class, put together."""
+        root, modules = self.graph.root, {}
         for region in reversed(_preorder(root)):
-            code = self.code(region)
-            made = type(_class_name(region.path), (Arrow,), self.members(code, root is region))()
+            if id(region) not in self.classes:
+                members = self.members(self.code(region), root is region)
+                self.classes[id(region)] = type(_class_name(region.path), (Arrow,), members)
+            made = self.classes[id(region)]()
             for item in region.items:
                 if isinstance(item, Region):
                     if item.path[-1] in RESERVED:
@@ -175,12 +189,10 @@ class _Builder:
     def function(self, code: str, root: bool) -> Callable[..., Any]:
         if root or code not in self.functions:
             file = f"<catlearn {next(_serial)}>"
-            linecache.cache[file] = (len(code), None, code.splitlines(True), file)
             space = {**runtime.NAMESPACE, **self.objects}
             if root:
-                space["refuse"] = runtime.refuser(self.graph.space(self.graph.inputs))
-            exec(builtins.compile(code, file, "exec"), space)
-            self.functions[code] = space["forward"]
+                space["refuse"] = refuser(self.graph.space(self.graph.inputs), self.sizes)
+            self.functions[code] = defined(code, file, space, "forward")
         return self.functions[code]
 
     def code(self, region: Region) -> str:
@@ -195,7 +207,7 @@ class _Builder:
         uses = [wire for item in region.items for wire in self.arguments(item)]
         names = e.begin(region.dom, extras, uses, region.cod)
         if root:
-            e.lines += check_lines(self.graph, region.dom, names, self.sizes)
+            check_lines(e, region.dom, names)
         e.bind_dims(region.dom)
         for item in region.items:
             if isinstance(item, Region):
@@ -204,7 +216,7 @@ class _Builder:
                 e.run(item)
         outs = [e.use(wire) for wire in region.cod]
         if root:
-            outs = _full_batch(e, region.dom, region.cod, outs, names)
+            outs = full_batch(e, region.dom, region.cod, outs, names)
         body = [*e.lines, f"return {result(outs)}"]
         return "\n".join([f"def forward({', '.join(['self', *names])}):", *("    " + line for line in body)])
 
@@ -219,16 +231,10 @@ class _Builder:
             seen.add(wire)
             outs += e.define([wire]) if new else ["_"]
         target = _attribute("self", [region.path[-1]])
+        if region.checkpoint and (stateful := [node for node in region.nodes() if node.op.state_names]):
+            raise errors.BadCheckpoint(".".join(region.path), stateful[0].name)
         text = f"checkpoint({target}, {args}, use_reentrant=False)" if region.checkpoint else f"{target}({args})"
         e.lines.append(f"{', '.join(outs)} = {text}" if outs else text)
-
-
-def _full_batch(e: Emitter, inputs: Sequence[int], outputs: Sequence[int], texts: list[str], names: list[str]) -> list[str]:
-    """Outputs that depend on no input are repeated over the batch."""
-    if not inputs:
-        return texts
-    return [e.expanded(out, text, inputs[0], names[0]) if out in e._unbatched and e.graph.wires[out].batched else text
-            for out, text in zip(outputs, texts, strict=True)]  # fmt: skip
 
 
 def _foreign(graph: Graph, keys: Mapping[int, str]) -> dict[int, list[int]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from catlearn import errors
 from catlearn.meanings.initialise import seed_of
 
 Tensors = tuple[torch.Tensor, ...]
@@ -33,16 +34,28 @@ class History:
         return tuple(next(grads) if want else None for want in mask)
 
 
-def remember(f: Callable[..., Any], inputs: Tensors) -> tuple[Any, ...]:
-    """Run f, and return its outputs and then the history of the run."""
+def remember(f: Callable[..., Any], inputs: Tensors, name: str = "the box") -> tuple[Any, ...]:
+    """Run f, and return its outputs and then the history of the run. Raises ``BadBox`` if f changes an input in place."""
     again = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     with torch.enable_grad():
-        kept = [not x.is_floating_point() or (again and x.requires_grad) for x in inputs]
-        leaves = tuple(x if keep else x.detach().requires_grad_() for x, keep in zip(inputs, kept, strict=True))
-        outs = f(*leaves)
+        leaves = tuple(_leaf(x, again) for x in inputs)
+        try:
+            outs = f(*leaves)
+        except RuntimeError as error:
+            if "in-place operation" not in str(error):
+                raise
+            rows = "a function that changes its inputs or parameters in place, which has no reverse derivative"
+            raise errors.BadBox(name, rows, "a function that makes new tensors", "for example x * 2 for x.mul_(2)") from error
     outs = tuple(outs) if isinstance(outs, tuple | list) else (outs,)
     history = History(tuple(y for y in outs if y.is_floating_point()), leaves, again)
     return (*(y if again else y.detach() for y in outs), history)
+
+
+def _leaf(x: torch.Tensor, again: bool) -> torch.Tensor:
+    """A tensor to begin from: a view where its own history matters, so that one that depends on another has its own cotangent."""
+    if not x.is_floating_point():
+        return x
+    return x.view_as(x) if again and x.requires_grad else x.detach().requires_grad_()
 
 
 def seeded(key: int | None, name: str, f: Callable[..., Any], *args: Any, **named: Any) -> Any:

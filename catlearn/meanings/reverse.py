@@ -52,6 +52,7 @@ def reverse_graph(graph: Graph, fused: bool = True, values: bool = False, inputs
         new.state_wires[name] = (old, at[last])
 
     seeds = [new.wire(wire) for wire in tangent(graph.space(graph.outputs))]
+    tape.flat |= {s for s in seeds if new.wires[s].role != "data"}
     grads = tape.back(zip((at[o] for o in graph.outputs if graph.wires[o].kind == "float"), seeds, strict=True))
     outs = [at[o] for o in graph.outputs] if values else []
     for name in learned:
@@ -204,6 +205,7 @@ def vjp(o: Ops[Any], op: Op, args: Sequence[Any], douts: Sequence[Any]) -> Seque
     outs = op.definition(tape, *graph.inputs)
     outs = outs if isinstance(outs, tuple) else (outs,)
     seeds = [graph.wire(o.wire(d)) for d in douts]
+    tape.flat |= {s for s in seeds if graph.wires[s].role != "data"}
     grads = tape.back(zip((w for w in outs if graph.wires[w].kind == "float"), seeds, strict=True))
     table: dict[int, Any] = dict(zip((*graph.inputs, *seeds), (*args, *douts), strict=True))
     for node in graph.nodes:

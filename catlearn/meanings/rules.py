@@ -1,7 +1,7 @@
 """The rules of the exact meanings: what each primitive does to arrays of numbers of any ring.
 
-One row an op's key: ``rule(o, op, *arrays) -> array``, where ``o`` is the base (``o.number``, ``o.raised``, ``o.function``) and knows
-the values of symbolic sizes (``o.size``). Arrays are numpy arrays of Python objects, without batch axes.
+One row an op's key: ``rule(o, op, *arrays) -> array``, where ``o`` is the base (``o.number``, ``o.entry``, ``o.raised``, ``o.function``)
+and knows the values of symbolic sizes (``o.size``). Arrays are numpy arrays of Python objects, without batch axes.
 
 >>> from catlearn.boxes.reduce import Sum
 >>> from catlearn.meanings.exact import Rationals
@@ -86,7 +86,7 @@ def _full(o: Any, op: Any) -> Array:
 
 
 def _constant(o: Any, op: Any) -> Array:
-    numbers = [o.number(v) for v in op.values] if op.wire.kind == "float" else list(op.values)
+    numbers = [o.entry(v) for v in op.values] if op.wire.kind == "float" else list(op.values)
     return np.array(numbers, dtype=object).reshape(o.shape_of(op.wire.shape))
 
 

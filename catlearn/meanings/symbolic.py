@@ -18,7 +18,7 @@ x^4 + x^2 | 0
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -188,6 +188,7 @@ class Symbolic:
     inputs: Mapping[str, Array]
     params: Mapping[str, Array]
     outputs: tuple[Array, ...]
+    labels: Mapping[str, str]  # how the variables of an input or parameter begin: its name, with primes where that is taken
 
     def at(self, values: Mapping[str, Any]) -> Any:
         """Exact values for some inputs and parameters by name: ``at({"x": [1, "1/2"], "linear.bias": [0]})``. What is not named stays
@@ -200,13 +201,13 @@ class Symbolic:
             array = self.o.value(given).array
             if array.shape != known[name].shape:
                 raise errors.BadInput(f"{name} has the wrong shape", [f"given {array.shape}, needed {known[name].shape}"])
-            table.update((symbol_name(name, i), array[i]) for i in np.ndindex(array.shape))
+            table.update((symbol_name(self.labels[name], i), array[i]) for i in np.ndindex(array.shape))
         outs = tuple(each(lambda e: self.o.substitute(e, table), out) for out in self.outputs)
         return outs[0] if len(outs) == 1 else outs
 
     def latex(self) -> str:
         """The formulas in LaTeX, one ``output_{indices} = formula`` a line."""
-        names = {symbol_name(name, i): _latex_name(name, i)
+        names = {symbol_name(self.labels[name], i): _latex_name(name, i)
                  for name, array in {**self.inputs, **self.params}.items() for i in np.ndindex(array.shape)}  # fmt: skip
         lines = []
         for k, out in enumerate(self.outputs):
@@ -230,6 +231,13 @@ def symbol_name(name: str, index: tuple[int, ...]) -> str:
     return "_".join([name, *map(str, index)])
 
 
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, with primes until it is not taken."""
+    while name in taken:
+        name += "'"
+    return name
+
+
 def _latex_name(name: str, index: tuple[int, ...]) -> str:
     text = name if len(name) == 1 else rf"\mathrm{{{name}}}".replace("_", r"\_")
     return text + (f"_{{{','.join(map(str, index))}}}" if index else "")
@@ -238,6 +246,9 @@ def _latex_name(name: str, index: tuple[int, ...]) -> str:
 def symbolic(term: Term, base: str = "sympy", sizes: Mapping[str, int] | None = None) -> Symbolic:
     """The formulas of a term: inputs ``x`` (or ``x0``, ``x1``, ...) and parameters under their names.
 
+    Where a name is taken (a parameter ``x`` beside the input, a number ``p_0`` beside a row ``p``) the later one gets a prime: the input
+    is then ``x'``, and the variable ``p_0'``; every parameter keeps its own name in ``at``.
+
     ``base`` is ``"sympy"`` or ``"Z2"``; ``sizes`` gives values to symbolic sizes. Raises ``NoRule``, with the box, its line and what
     to do, for what has no formula in the base (an index wire, an effect, ``exp`` over Z₂, ...).
     """
@@ -245,19 +256,26 @@ def symbolic(term: Term, base: str = "sympy", sizes: Mapping[str, int] | None = 
     if not hasattr(o, "symbol"):
         raise errors.NoRule("symbolic", f"the base {base!r}", 'take "sympy" or "Z2"; evaluate(f, "rationals", inputs) gives numbers')
     o.sizes, graph = dict(sizes or {}), term.graph
+    labels: dict[str, str] = {}
+    taken: set[str] = set()
 
     def variables(name: str, wire: Wire) -> Value:
         if wire.kind != "float":
             raise errors.NoRule("symbolic", f"the input {name}, which carries {wire.kind} entries",
                                 'evaluate(f, "sympy", inputs) takes integers as numbers', term.source)  # fmt: skip
         array = np.empty(o.shape_of(wire.shape), dtype=object)
+        label = name
+        while not taken.isdisjoint(symbol_name(label, i) for i in np.ndindex(array.shape)):
+            label += "'"
+        labels[name] = label
         for i in np.ndindex(array.shape):
-            array[i] = o.symbol(symbol_name(name, i))
+            taken.add(symbol_name(label, i))
+            array[i] = o.symbol(symbol_name(label, i))
         return Value(array, wire)
 
     single = len(term.dom) == 1
-    inputs = {"x" if single else f"x{k}": wire for k, wire in enumerate(term.dom)}
+    inputs = {_free("x" if single else f"x{k}", graph.params): wire for k, wire in enumerate(term.dom)}
     xs = {name: variables(name, wire) for name, wire in inputs.items()}
     ps = {name: variables(name, param.wire) for name, param in graph.params.items()}
     outs = o.run(graph, list(xs.values()), ps)
-    return Symbolic(term, o, {k: v.array for k, v in xs.items()}, {k: v.array for k, v in ps.items()}, tuple(v.array for v in outs))
+    return Symbolic(term, o, {k: v.array for k, v in xs.items()}, {k: v.array for k, v in ps.items()}, tuple(v.array for v in outs), labels)

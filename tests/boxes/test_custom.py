@@ -7,7 +7,7 @@ from torch import nn
 
 import catlearn as cl
 from catlearn import errors
-from tests.aten import training_ops
+from tests.aten import recorded, training_ops
 from tests.boxes.agree import agree, check_forward, check_put, check_reverse
 from tests.boxes.test_conv import in_one_graph
 from tests.labels import label
@@ -220,3 +220,109 @@ def test_tied_weights_of_a_module_stay_one():
 def test_put_of_a_box_is_autograd_to_the_bit():
     check_put(SWISH, swish)
     check_put(TWO, two)
+
+
+# -- what is declared ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make, inputs, text", [
+    (lambda: cl.from_module(nn.Linear(3, 4), X, cl.R(5), name="wide"), 1, r"wide[\s\S]*tensor \(2, 4\)[\s\S]*R\(5\)"),
+    (lambda: cl.box("one", X @ X, X @ X, torch=lambda a, b: a + b), 2, "one[\\s\\S]*a tuple of 2 tensors"),
+    (lambda: cl.box("three", X, X @ X, torch=lambda a: (a, a, a)), 1, "three[\\s\\S]*tuple of a tensor"),
+    (lambda: cl.box("pair", X, X, torch=lambda a: (a,)), 1, "pair[\\s\\S]*a tuple of a tensor"),
+    (lambda: cl.box("nothing", X, X, torch=lambda a: None), 1, "nothing[\\s\\S]*NoneType"),
+    (lambda: cl.box("scalar", X, cl.R(2, 3), torch=lambda a: a[0]), 1, r"scalar[\s\S]*tensor \(3,\)"),
+])  # fmt: skip
+def test_what_does_not_come_out_as_declared_is_refused_by_name(make, inputs, text):
+    xs = [torch.ones(2, 3)] * inputs
+    with pytest.raises(errors.BadBox, match=text):
+        cl.compile(make())(*xs)
+    lens = cl.lens(make())
+    with pytest.raises(errors.BadBox, match=text):
+        lens.get(lens.init(), *xs)
+
+
+@pytest.mark.parametrize("rule", [lambda x: x.mul_(2), "{x0}.mul_(2)"])
+def test_a_box_that_works_in_place_has_no_reverse_and_is_named(rule):
+    box, x = cl.box("twice", X, X, torch=rule), torch.ones(2, 3)
+    with pytest.raises(errors.BadBox, match=r"twice[\s\S]*in place"):
+        cl.lens(box).put({}, (x,), x)
+    for fused in (True, False):
+        with pytest.raises(errors.BadBox, match=r"twice[\s\S]*in place"):
+            cl.compile(cl.reverse(box, fused))(x, torch.ones(2, 3))
+    assert torch.equal(x, torch.ones(2, 3))
+
+
+# -- modules that draw random numbers --------------------------------------------------------------------------------------
+
+
+class Recurrent(nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.rnn = nn.GRU(3, 3, num_layers=2, dropout=p, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+@pytest.mark.parametrize("module, effects", [
+    (nn.Dropout(0.5), {"random"}),
+    (nn.Dropout(0.0), set()),
+    (nn.Sequential(nn.Linear(3, 3), nn.AlphaDropout(0.2)), {"random"}),
+    (nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5)), {"random", "stateful"}),
+    (nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.0)), {"stateful"}),
+    (nn.RReLU(), {"random"}),
+    (Recurrent(0.5), {"random"}),
+    (Recurrent(0.0), set()),
+    (nn.TransformerEncoderLayer(4, 2, 8, 0.1, batch_first=True), {"random"}),
+    (nn.MultiheadAttention(4, 2, 0.1), {"random"}),
+    (nn.MultiheadAttention(4, 2), set()),
+], ids=lambda v: type(v).__name__)  # fmt: skip
+def test_a_module_with_dropout_in_it_is_random(module, effects):
+    assert cl.from_module(module, X, X).graph.effects == effects
+
+
+def test_a_module_that_is_random_and_stateful_follows_its_key():
+    module = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+    lens = cl.lens(cl.from_module(module, X, X, name="m"))
+    p, s, x = lens.init(), lens.init_state(), torch.randn(8, 3)
+    with pytest.raises(errors.EffectNeeds, match="random"):
+        lens.get(p, x, state=s)
+    (y, new), (again, _), (other, _) = (lens.get(p, x, state=s, key=key) for key in (1, 1, 2))
+    assert torch.equal(y, again) and not torch.equal(y, other) and new["m.1.num_batches_tracked"] == 1
+    dparams, _ = lens.put(p, (x,), torch.ones(8, 3), state=s, key=1)
+    assert torch.equal(dparams["m.1.bias"], 2.0 * (y != 0).sum(0))  # the noise that the forward pass drew
+    quiet, _ = lens.get(p, x, state=s, training=False)
+    assert torch.equal(quiet, module.eval()(x))
+    with pytest.raises(errors.BadBox, match="dropout"):
+        cl.from_module(module, X, X, effect="pure")
+
+
+# -- constants ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_constant_is_converted_once_and_then_records_nothing():
+    term = cl.id(X) @ cl.constant([1.0, 2.0, 3.0], X) >> cl.mul
+    model, x = cl.compile(term), torch.randn(4, 3)
+    with torch.inference_mode():
+        model(x)
+    model(x)
+    by_hand = torch.tensor([1.0, 2.0, 3.0])
+    leaf = x.clone().requires_grad_()
+    assert recorded(lambda: model(leaf)) == recorded(lambda: leaf * by_hand)
+    (grad,) = torch.autograd.grad(model(leaf).sum(), leaf)  # what inference mode left behind is fit for training
+    assert torch.equal(grad, by_hand.expand(4, 3))
+    for dtype in (torch.float64, torch.float32):
+        assert torch.equal(cl.compile(term, dtype=dtype)(x.to(dtype)), x.to(dtype) * by_hand.to(dtype))
+
+
+def test_a_constant_works_in_one_graph_in_an_export_and_in_transforms():
+    term = cl.id(X) @ cl.constant([1.0, 2.0, 3.0], X) >> cl.mul
+    x = torch.randn(4, 3)
+    expected = x * torch.tensor([1.0, 2.0, 3.0])
+    model = cl.compile(term)
+    assert torch.equal(torch.vmap(model)(x), expected)
+    assert torch.equal(torch.func.grad(lambda x: model(x).sum())(x), torch.tensor([1.0, 2.0, 3.0]).expand(4, 3))
+    assert torch.equal(in_one_graph(model, x), expected)
+    assert torch.equal(torch.export.export(cl.compile(term), (x,)).module()(x), expected)
+    assert torch.equal(model(x), expected)  # nothing of a transform or a trace was kept

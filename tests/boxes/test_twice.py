@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import catlearn as cl
 from catlearn.boxes.softmax import Softmax
 from catlearn.core.term import Box
+from catlearn.meanings import kernels, opaque
 from tests.boxes.agree import check_reverse, check_twice
 
 X = cl.R(2, 4)
@@ -61,3 +62,51 @@ def test_a_wrong_second_derivative_is_refuted() -> None:
         check_reverse(box, lambda x: torch.softmax(x, -1))
     with pytest.raises(AssertionError, match="fused=True"):
         check_twice(box, lambda x: torch.softmax(x, -1))
+
+
+# -- the same with grad mode on ----------------------------------------------------------------------------------------
+
+A, W = cl.R(5, 4), cl.R(3)
+PRODUCT = cl.box("product", W @ W, W, torch=lambda a, b: a * b)
+DEPENDENT = {  # inputs that depend on each other: a copy, and a copy of which one goes through another box
+    "attention, one tensor": (cl.copy(A, 3) >> cl.attention, lambda x: F.scaled_dot_product_attention(x, x, x)),
+    "attention, a chain": (cl.copy(A, 3) >> cl.id(A) @ cl.tanh(A) @ cl.id(A) >> cl.attention,
+                           lambda x: F.scaled_dot_product_attention(x, x.tanh(), x)),
+    "a box, one tensor": (cl.copy(W) >> PRODUCT, lambda x: x * x),
+    "a box, a chain": (cl.copy(W) >> cl.id(W) @ cl.tanh(W) >> PRODUCT, lambda x: x * x.tanh()),
+    "a product": (cl.copy(W) >> cl.mul, lambda x: x * x),
+    "a contraction": (cl.copy(W) >> cl.einsum("i, i -> "), lambda x: (x * x).sum(-1)),
+}  # fmt: skip
+
+
+def check_grad_mode(name: str) -> None:
+    term, f = DEPENDENT[name]
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(2, *(int(n) for n in term.dom[0].shape), generator=generator, dtype=torch.float64, requires_grad=True)
+    w = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    z = x * w  # not a leaf: it has a history of its own
+    dy = torch.randn(f(x).shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(f(z), z, dy, create_graph=True)
+    second = torch.autograd.grad(expected.square().sum(), [x, w, dy], retain_graph=True)
+    for fused in (True, False):
+        model = cl.compile(cl.reverse(term, fused), dtype=torch.float64)
+        with torch.no_grad():
+            plain = model(z, dy)
+        found = model(z, dy)
+        torch.testing.assert_close(plain, expected.detach())
+        torch.testing.assert_close(found, plain)
+        for a, b in zip(torch.autograd.grad(found.square().sum(), [x, w, dy], retain_graph=True), second, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_inputs_that_depend_on_each_other_have_their_own_cotangents_with_grad_mode_on(name: str) -> None:
+    check_grad_mode(name)
+
+
+@pytest.mark.parametrize("name, module", [("attention, one tensor", kernels), ("a box, a chain", opaque)])
+def test_inputs_taken_as_they_are_would_be_counted_twice(name: str, module: Any, monkeypatch: Any) -> None:
+    leaf = module._leaf
+    monkeypatch.setattr(module, "_leaf", lambda x, again: x if again and x is not None and x.requires_grad else leaf(x, again))
+    with pytest.raises(AssertionError):
+        check_grad_mode(name)

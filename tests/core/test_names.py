@@ -117,7 +117,7 @@ def test_a_name_and_its_own_prefix_cannot_both_be_parameters():
         _ = f.at("a.bias").rename("c").at("b.bias").rename("c.d").params
 
 
-@pytest.mark.parametrize("bad", ["", "a.b", "a*", "a|b", "a?", "[a]", "a\nb", None, 3])
+@pytest.mark.parametrize("bad", ["", "a.b", "a*", "a|b", "a?", "[a]", "a\nb", "d#2", None, 3])
 def test_unusable_names_are_refused_by_name(bad):
     with pytest.raises(errors.NameConflict):
         cl.relu(x).named(bad)
@@ -129,7 +129,7 @@ def test_unusable_names_are_refused_by_name(bad):
 # -- odd names all the way through -------------------------------------------------------------------------------------------
 
 ODD = ["class", "def", "lambda", "None", "with space", "größe", "x0", "self", "p", "torch", "F", "0", "1st", "a-b", "it's", 'say "hi"',
-       "back\\slash", "#", "weight", "{x0}", "%s"]  # fmt: skip
+       "back\\slash", "weight", "{x0}", "%s"]  # fmt: skip
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import typing
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -345,3 +347,22 @@ def test_a_box_of_an_unregistered_kind_is_refused_by_its_key(tmp_path):
     with pytest.raises(errors.UnknownBox, match="warp"):
         cl.load(path)
     assert cl.load(path, boxes={"warp": cl.relu}) == cl.linear(x, y, name="a") >> cl.relu
+
+
+def test_boxes_leave_registered_boxes_alone(tmp_path):
+    """A box of torch may be called as one of ours; only it is looked up."""
+    mine = cl.from_module(torch.nn.Linear(3, 3), x, x)
+    term = cl.linear(x, x, name="first") >> mine.named("second")
+    path = cl.save(term, tmp_path / "t")
+    back = cl.load(path, boxes={"linear": mine})
+    assert back == term and [type(node.op) for node in back.graph.nodes] == [cl.linear(x, x).op.__class__, type(mine.op)]
+
+
+def test_folders_are_made_and_the_umask_holds(tmp_path):
+    old = os.umask(0o027)
+    try:
+        path = cl.save(cl.relu(x), tmp_path / "a" / "b" / "term.safetensors")
+    finally:
+        os.umask(old)
+    assert cl.load(path) == cl.relu(x)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640 and [p.name for p in path.parent.iterdir()] == [path.name]

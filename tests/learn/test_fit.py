@@ -17,6 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import catlearn as cl
 from catlearn import errors
 from catlearn.learn import checkpoint
+from catlearn.learn import data as datasets
+from catlearn.learn.network import digest
+from catlearn.learn.training import Training
 from tests.learn.killed import NET, X, Y, options, train
 
 # sums over a batch depend on the number of threads in the last bit, so another process has as many
@@ -196,6 +199,27 @@ def test_a_shuffling_loader_resumes_to_the_bit(tmp_path):
     same(learner().fit(loader, epochs=4, checkpoint=path, resume=True), whole)
 
 
+@pytest.mark.parametrize("stop", [{"epochs": 3}, {"epochs": 4, "max_seconds": 0.0}])
+def test_a_loader_with_a_generator_resumes_to_the_bit(tmp_path, stop):
+    path = tmp_path / "run.ckpt"
+
+    def loader(seed):
+        return DataLoader(TensorDataset(X, Y), 16, shuffle=True, generator=torch.Generator().manual_seed(seed))
+
+    one = loader(3)
+    assert isinstance(one.generator, torch.Generator)
+    before = one.generator.get_state()
+    whole = learner().fit(one, epochs=4)
+    assert torch.equal(before, one.generator.get_state())
+    learner().fit(loader(3), checkpoint=path, **stop)
+    with pytest.raises(errors.BadTraining, match=r"loader seeds: \[3\] in the file, \[4\] here"):
+        learner().fit(loader(4), epochs=4, checkpoint=path, resume=True)
+    same(learner().fit(loader(3), epochs=4, checkpoint=path, resume=True), whole)
+    assert learner().fit(loader(4), epochs=4).history[0]["loss"] != whole.history[0]["loss"]
+    orders = [[y.tolist() for _, y in datasets.of(one, 16, True, 0).epoch(k)] for k in (0, 1, 0)]
+    assert orders[0] == orders[2] != orders[1]
+
+
 def test_max_seconds_and_callbacks_stop():
     assert learner().fit((X, Y), epochs=10**6, max_seconds=0.2).stopped == "max_seconds"
     seen = []
@@ -223,11 +247,24 @@ def test_nan_loss_names_step_and_parameter_and_keeps_the_last_good(tmp_path):
 
     learner(cell=cl.sgd(0.1)).fit((X, Y), epochs=1, batch_size=96, checkpoint=path)
     kept = path.read_bytes()
-    for more in ({"schedule": lambda step: float("inf")}, {"schedule": lambda step: 1e39, "val": (X, Y)}):
+    for more in ({"schedule": lambda s: float("inf") if s else 1.0}, {"schedule": lambda s: 1e39 if s else 1.0, "val": (X, Y)}):
         with pytest.raises(errors.NotANumber, match=r"linear.weight is not finite after step 2|validation loss") as caught:
             learner(cell=cl.sgd(0.1)).fit((X, Y), epochs=9, batch_size=96, checkpoint=path, resume=True, **more)
         good = caught.value.last_good.params
         assert path.read_bytes() == kept and torch.equal(good["linear.weight"], checkpoint.load(path)[0]["now/params//linear.weight"])
+
+
+def test_labels_that_are_all_left_out_are_named():
+    with pytest.raises(errors.NotANumber, match=r"step 2(.*\n)*.*input 1: every label is -100") as caught:
+        learner().fit([(X, Y), (X, torch.full_like(Y, -100))], epochs=1)
+    assert "largest" not in str(caught.value)
+
+
+def test_a_report_leaves_out_parameters_without_entries():
+    net = cl.linear(cl.R(6), cl.R(0)) >> cl.linear(cl.R(0), cl.R(3))
+    with pytest.raises(errors.NotANumber, match=r"overflows.*largest parameter is linear_1\.bias"):
+        run = Training(learner(net), learner(net).start({name: torch.ones(p.space[0].shape) for name, p in net.params.items()}))
+        run.fail(float("inf"), (X, Y))
 
 
 def test_parameters_that_stop_being_finite_within_an_epoch_are_named():
@@ -256,9 +293,40 @@ def test_a_truncated_or_foreign_checkpoint_is_refused_and_kept(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "run.ckpt"
     learner().fit((X, Y), epochs=1, checkpoint=path)
-    for other, more in ((learner(), {"batch_size": 7}), (learner(cell=cl.sgd(0.2)), {}), (learner(NET), {})):
-        with pytest.raises(errors.BadTraining, match="another run"):
+    for other, more, words in (
+        (learner(), {"batch_size": 7}, "batch_size: 32 in the file, 7 here"),
+        (learner(cell=cl.sgd(0.2)), {}, "optimiser"),
+        (learner(NET), {}, "parameters"),
+        (learner(SMALL >> cl.tanh), {}, "boxes: .* in the file, .*1 tanh here"),
+        (learner(SMALL >> cl.leaky_relu(slope=0.5)), {}, "boxes"),
+        (learner(), {"autocast": True}, "autocast: None in the file, torch.bfloat16 here"),
+        (learner(), {"schedule": cl.schedules.cosine(9)}, "schedule: 1.0 at step 1 in the file"),
+    ):
+        with pytest.raises(errors.BadTraining, match=rf"another run(.*\n)*.*{words}"):
             other.fit((X, Y), epochs=2, checkpoint=path, resume=True, **more)
+
+
+def test_a_network_is_known_by_its_attributes_and_its_wiring_not_by_where_it_starts():
+    def of(term):
+        return digest(term.graph)
+
+    x = cl.R(6)
+    assert of(cl.leaky_relu(x, slope=0.5)) != of(cl.leaky_relu(x, slope=0.25))
+    assert of(cl.copy(x) >> cl.relu(x) @ cl.tanh(x) >> cl.add(x)) != of(cl.copy(x) >> cl.relu(x) @ cl.relu(x) >> cl.add(x))
+    assert of(cl.relu(x) @ cl.id(x)) != of(cl.id(x) @ cl.relu(x))
+    first, second = (cl.from_module(torch.nn.Linear(6, 3), x, cl.R(3)) for _ in range(2))
+    assert of(first) == of(second)
+
+
+def test_a_network_is_known_in_another_process():
+    code = """if True:
+        import catlearn as cl
+        from catlearn.learn.network import digest
+        n, m = cl.dim("n"), cl.dim("m")
+        print(digest((cl.linear(cl.R(n * m + 2 * n), cl.R(m)) >> cl.leaky_relu(slope=0.5)).graph))"""
+    said = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                           env={**ENVIRONMENT, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}  # fmt: skip
+    assert len(said) == 1 and len(said.pop().strip()) == 16
 
 
 @pytest.mark.parametrize(("data", "error", "words"), [
@@ -273,13 +341,38 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     ([(X, Y), (X[:, :2], Y)], errors.BadInput, "shape"),
     (iter([]), errors.BadTraining, "no batch"),
     ("nonsense", errors.BadTraining, "no data"),
+    ((X, Y.int()), errors.BadInput, "int64"),
+    ([(X, Y.int())], errors.BadInput, "int64"),
+    ([{"x": X, "y": Y}], errors.BadTraining, "batch 0 of epoch 1 holds a dict"),
+    ([(X, Y), (X, Y.tolist())], errors.BadTraining, "batch 1 of epoch 1 holds a list"),
 ])  # fmt: skip
 def test_bad_data_is_named(data, error, words):
     with pytest.raises(error, match=words):
         learner().fit(data, epochs=2)
 
 
+def test_labels_of_a_single_step_are_int64():
+    with pytest.raises(errors.BadInput, match="int64"):
+        learner().step(learner().init(), X, Y.int())
+
+
+def test_autocast_true_is_bfloat16():
+    runs = [learner().fit((X, Y), epochs=1, autocast=how) for how in (True, torch.bfloat16, False, None)]
+    same(runs[0], runs[1])
+    same(runs[2], runs[3])
+
+
+def test_a_monitor_that_nobody_measures_is_found_before_the_first_step():
+    seen = []
+    for monitor, more in (("val_acc", {"val": (X, Y)}), ("val_accuracy", {}), ("accuracy", {"val": (X, Y)})):
+        with pytest.raises(errors.BadTraining, match=f"{monitor}.*(\n.*)*measured are"):
+            learner().fit((X, Y), patience=1, monitor=monitor, metrics=["accuracy"], schedule=lambda s: seen.append(s) or 1.0, **more)
+    assert set(seen) == {0} and len(seen) == 3  # only what tells a schedule from a factory of schedulers
+    assert learner().fit((X, Y), (X, Y), epochs=1, patience=1, monitor="val_accuracy", metrics=["accuracy"]).history
+
+
 @pytest.mark.parametrize(("given", "words"), [
+    ({"autocast": "bf16"}, r"autocast=torch.bfloat16, or True"), ({"autocast": torch.int8}, "autocast"),
     ({"epoch": 3}, "no option epoch"), ({"batch_size": 0}, "batch_size=0"), ({"accumulate": 0}, "accumulate"),
     ({"resume": True}, "need a file"),
     ({"autocast": torch.float16}, "bfloat16"), ({"metrics": ["f1"]}, "known by name: accuracy"), ({"schedule": 3}, "no schedule"),

@@ -103,3 +103,16 @@ def test_what_does_not_fit_is_named():
         cl.learner(NOISY, cl.cross_entropy, 0.1)
     with pytest.raises(errors.NeedsSpace):
         cl.learner(cl.relu, cl.mse, cl.sgd(0.1))
+
+
+def test_learners_whose_laws_would_fail_do_not_compose():
+    x, groups = cl.R(2), {"linear.*": {"lr": 0.5}}
+    f = cl.learner(cl.linear(x, x), cl.squared_error, cl.sgd(0.1, groups=groups))
+    with pytest.raises(errors.NotSeparable, match="composing renames parameters"):
+        f >> f
+    named = cl.learner(cl.linear(x, x).named("g"), cl.squared_error, cl.sgd(0.1, groups=groups))
+    assert list((f >> named).model.params) == ["linear.weight", "linear.bias", "g.linear.weight", "g.linear.bias"]
+    for noisy in (cl.dropout(x, 0.5), cl.batch_norm(x)):
+        g = cl.learner(cl.linear(x, x).named("g") >> noisy, cl.squared_error, cl.sgd(0.1))
+        with pytest.raises(errors.NotSeparable, match="out of training"):
+            cl.learner(cl.linear(x, x), cl.squared_error, cl.sgd(0.1)) @ g

@@ -12,6 +12,7 @@ from catlearn.boxes.loss import Loss
 from catlearn.core.term import Box
 from catlearn.learn.losses import closed, on
 from catlearn.meanings.build import definition
+from tests.aten import recorded
 
 DRAW = torch.Generator().manual_seed(5)
 
@@ -117,3 +118,41 @@ def test_a_loss_may_be_a_term():
     expected.backward()
     torch.testing.assert_close(loss, expected.detach())
     torch.testing.assert_close(state.params["linear.bias"], p["linear.bias"].detach() - 0.1 * p["linear.bias"].grad)
+
+
+def test_a_label_of_minus_100_counts_in_neither_sum_nor_number():
+    x, t = real(6, 4).requires_grad_(), torch.tensor([0, -100, 2, -100, -100, 1])
+    kept = [0, 2, 5]
+    by_hand = -x.log_softmax(-1)[kept, t[kept]]
+    (grad,) = torch.autograd.grad(by_hand.sum() / 3, x)
+    lens = cl.lens(closed(cl.id(cl.R(4)), cl.cross_entropy(cl.R(4))))
+    torch.testing.assert_close(lens.get({}, x.detach(), t), by_hand.detach().sum() / 3)
+    torch.testing.assert_close(lens.put({}, (x.detach(), t), torch.ones(()))[1][0], grad)
+    each = cl.cross_entropy(cl.R(4))(x.detach(), t)
+    assert each[[1, 3, 4]].tolist() == [0, 0, 0]
+    torch.testing.assert_close(each.mean() * 6 / 3, by_hand.detach().sum() / 3)  # n / (n − k) times the mean
+    assert lens.get({}, x.detach(), torch.full((6,), -100)).isnan()
+
+
+@pytest.mark.parametrize("axes", [(), (3,)], ids=["scalar", "vector"])
+@pytest.mark.parametrize("batch", [(4,), (2, 2), (), (0,)], ids=str)
+def test_saturated_probabilities_have_torchs_slope_in_every_form(axes, batch):
+    loss, shape = cl.binary_cross_entropy(cl.R(*axes)), (*batch, *axes)
+    n = torch.Size(shape).numel()
+    x = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.25]).repeat(n)[:n].reshape(shape).requires_grad_()
+    t = torch.tensor([0.0, 1.0, 1.0, 0.0, 0.5]).repeat(n)[:n].reshape(shape)
+    each = F.binary_cross_entropy(x, t, reduction="none")
+    dy = torch.randn(batch, generator=DRAW)
+    (grad,) = torch.autograd.grad(each.mean(-1) if axes else each, x, dy)
+    found = cl.lens(loss).put({}, (x.detach(), t), dy)[1][0]
+    assert torch.equal(found, grad) and found.isfinite().all()
+
+
+@pytest.mark.parametrize("reduce", [True, False])
+def test_labels_run_the_aten_ops_of_a_careful_hand(reduce):
+    loss = cl.cross_entropy(cl.R(4))
+    model = cl.compile(closed(cl.id(cl.R(4)), loss) if reduce else loss)
+    x, t, dy = real(5, 4).requires_grad_(), torch.arange(5) % 4, torch.ones(() if reduce else 5)
+    reduction = "mean" if reduce else "none"
+    ours = recorded(lambda: torch.autograd.grad(model(x, t), x, dy))
+    assert ours == recorded(lambda: torch.autograd.grad(F.cross_entropy(x, t, reduction=reduction), x, dy))

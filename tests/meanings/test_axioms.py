@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 
 import catlearn as cl
 from catlearn.boxes.arithmetic import Add, Mul
 from catlearn.core.spaces import Space, tangent
 from catlearn.meanings.exact import Exact, Rationals
+from catlearn.meanings.lens import lens
 from catlearn.meanings.reverse import _Tape, reverse
 from catlearn.meanings.symbolic import Z2Polynomials
+from catlearn.verify import laws
 from catlearn.verify.laws import derivative as rd
 from catlearn.verify.laws.subject import uncurry
 from tests.strategies import Drawn, polynomial_maps
@@ -174,6 +177,16 @@ def test_a_reverse_that_doubles_fails_units_and_the_chain_rule_only() -> None:
     failed = {name for name in AXIOMS if not holds(name, "rationals", GOOD, 5, doubled)}
     assert {"RD3", "RD5"} <= failed
     assert not failed & {"RD1", "RD2", "RD4"}  # those are linear in R
+
+
+def test_a_lens_with_an_integer_output_stands_beside_another() -> None:
+    # 3x beside an index and 5y: one cotangent goes to the first, one to the second; the index has none
+    f, g = cl.id(cl.index(4)) @ cl.scale(x, 3), cl.scale(x, 5)
+    both = lens(f) @ lens(g)
+    inputs = (torch.tensor(2), torch.tensor(1.0), torch.tensor(1.0))
+    _, (none, dx, dy) = both.put({}, inputs, (torch.tensor(10.0), torch.tensor(100.0)))
+    assert none is None and dx.item() == 30 and dy.item() == 500
+    assert laws.check(f, trials=1)
 
 
 def test_axioms_catch_mutants_over_z2_too(monkeypatch: pytest.MonkeyPatch) -> None:

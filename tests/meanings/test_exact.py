@@ -12,6 +12,7 @@ import torch
 
 import catlearn as cl
 from catlearn import errors
+from catlearn.boxes.cells import bind
 from catlearn.meanings.build import definition
 from catlearn.meanings.exact import Rationals, evaluate
 from catlearn.meanings.functional import function
@@ -126,6 +127,28 @@ def test_a_literal_is_a_decimal_and_a_tensor_is_its_bits() -> None:
     assert evaluate(cl.id(x), "rationals", [torch.tensor(0.1, dtype=torch.float64)]).array.item() == Fraction(0.1) != Fraction(1, 10)
 
 
+def test_binding_a_parameter_to_its_value_changes_nothing() -> None:
+    tenth = torch.tensor([0.1], dtype=torch.float64)
+    f = cl.bias(cl.R(1))
+    given = numbers(evaluate(f, "rationals", [[0]], {"bias.bias": tenth}))
+    assert numbers(evaluate(f.at("*").reparam(bind(tenth)), "rationals", [[0]])) == given == [Fraction(0.1)]
+
+
+def test_every_coefficient_is_moved_to_the_base() -> None:
+    def rationals(f: cl.Term) -> cl.Term:
+        return cl.change_base(cl.change_base(f, "float32"), "rationals")
+
+    def rounded(v: float) -> Fraction:
+        return Fraction(float(np.float32(v)))
+
+    assert evaluate(rationals(cl.constant([0.1, 0.2], cl.R(2))), "rationals").array.tolist() == [rounded(0.1), rounded(0.2)]
+    assert evaluate(rationals(cl.power(x, 0.1)), "sympy", [2]).array.item() == sympy.Integer(2) ** sympy.Rational(str(rounded(0.1)))
+    delta, far = rounded(0.1), evaluate(rationals(cl.huber(x, delta=0.1)), "rationals", [3, 0]).array.item()
+    assert far == delta * (3 - delta / 2)
+    kept = cl.constant([1, 2], cl.index(3, 2)) @ cl.constant([True], cl.boolean(1))
+    assert cl.change_base(kept, "float32") == kept
+
+
 def test_without_parameters_the_starting_values_are_taken() -> None:
     term = cl.linear(cl.R(1), cl.R(1), bias=False).at("*").reparam
     given = cl.Cell(
@@ -194,6 +217,21 @@ def test_symbols_are_named_after_inputs_and_parameters() -> None:
     assert sympy.expand(s.outputs[0][0] - (w0 * x0 + w1 * x1 + b)) == 0
     assert set(s.params) == {"f.weight", "f.bias"} and set(s.inputs) == {"x"}
     assert r"\mathrm{f.weight}_{0,1}" in s.latex() and "y_{0} &=" in s.latex()
+
+
+def test_variables_do_not_capture_one_another() -> None:
+    one = cl.R(1)
+    row = cl.bias(one).at("*").rename("p")
+    number = cl.bias(x, name="other").at("*").rename("p_0")
+    for base in ("sympy", "Z2"):
+        s = symbolic(row @ number, base)
+        assert len({str(v) for array in [*s.inputs.values(), *s.params.values()] for v in array.flat}) == 4
+        first, second = s.at({"p": [3], "x0": [10], "x1": 100, "p_0": 5})
+        assert [str(first[0]), str(second)] == (["13", "105"] if base == "sympy" else ["1", "1"])
+        s = symbolic(cl.bias(x).at("*").rename("x"), base)
+        assert set(s.params) == {"x"} and set(s.inputs) == {"x'"}
+        assert str(s.at({"x": 2, "x'": 5})) == ("7" if base == "sympy" else "1")
+        assert str(s.at({"x": 2})) == ("x' + 2" if base == "sympy" else "x'")
 
 
 def test_at_evaluates_exactly_and_leaves_the_rest_symbolic() -> None:

@@ -1,8 +1,11 @@
 """What would break for a torch user if ``compile`` gave anything but a plain, fast module."""
 
 import copy
+import gc
+import linecache
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -176,7 +179,7 @@ def test_a_parameter_of_symbolic_size_needs_the_size():
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ((torch.randn(7, 11),), "given \\(7, 11\\), needed \\(\\*batch, 12\\)"),
+        ((torch.randn(7, 11),), "given shape \\(7, 11\\), needed \\(\\*batch, 12\\)"),
         ((torch.randn(7, 12, dtype=torch.float64),), "two dtypes"),
         ((torch.randint(5, (7, 12)),), "floating-point"),
         ((torch.empty(7, 12, device="meta"),), "two devices"),
@@ -253,3 +256,93 @@ def test_a_box_with_a_definition_alone_runs_inside_its_scope():
     expected = cl.compile(plain, model.state_dict())(x)
     assert torch.equal(model(x), expected) and "x0 + x0" in model.inner.code
     assert torch.equal(cl.lens(f).get(dict(model.named_parameters()), x), expected)
+
+
+N = cl.dim("n")
+
+
+@pytest.mark.parametrize(
+    ("term", "inputs", "words"),
+    [
+        (cl.mul(cl.R(N)), (torch.ones(5), torch.ones(1)), "input 1: given shape \\(1,\\).*where n is 5"),
+        (cl.relu(cl.R(N)) @ cl.relu(cl.R(N)), (torch.ones(5), torch.ones(7)), "where n is 5"),
+        (cl.relu(cl.R(N)) @ cl.relu(cl.R(N + 1)), (torch.ones(5), torch.ones(9)), "input 1"),
+        (cl.relu(cl.R(N)), (torch.ones(1),), "at least 2"),
+        (cl.add(cl.R()), (torch.ones(5), torch.ones(4, 1)), "batch axes differ"),
+        (cl.add(cl.R(3)), (torch.ones(5, 3), torch.ones(3)), "batch axes differ: \\(5,\\) in input 0, \\(\\) in input 1"),
+        (cl.relu(cl.R(3)), (torch.ones(2, 3, dtype=torch.int64),), "floating-point"),
+        (cl.mul(cl.R(3)), (torch.ones(3), torch.ones(3, dtype=torch.complex64)), "floating-point"),
+        (cl.gather(cl.R(5, 2) @ cl.index(5, 4)), (torch.ones(5, 2), torch.ones(4).int()), "int64"),
+        (cl.gather(cl.R(5, 2) @ cl.index(5, 4)), (torch.ones(5, 2), torch.tensor([0, 1, 5, 2])), "0 to 4"),
+        (cl.attention(cl.R(2, 4) @ cl.R(2, 4) @ cl.R(2, 4) @ cl.boolean(2, 2)), (torch.ones(2, 4),) * 3 + (torch.ones(2, 2),), "boolean"),
+    ],
+    ids=[
+        "one n",
+        "two n",
+        "n + 1",
+        "least n",
+        "scalar batch",
+        "missing batch",
+        "integers",
+        "complex",
+        "int32",
+        "out of range",
+        "float mask",
+    ],
+)
+def test_what_torch_would_broadcast_or_cast_is_refused(term, inputs, words):
+    with pytest.raises(errors.BadInput, match=words):
+        cl.compile(term)(*inputs)
+
+
+def test_sizes_are_checked():
+    with pytest.raises(errors.BadInput, match="at least 2"):
+        cl.compile(cl.relu(cl.R(N)), sizes={"n": 1})
+    with pytest.raises(errors.NothingMatched, match="symbolic size"):
+        cl.compile(cl.relu(cl.R(N)), sizes={"m": 4})
+    with pytest.raises(errors.BadInput, match="given shape \\(5,\\)"):
+        cl.compile(cl.relu(cl.R(N)), sizes={"n": 4})(torch.ones(5))
+
+
+def test_given_values_keep_their_kind_and_take_the_dtype():
+    params = {k: v.double().numpy() for k, v in cl.compile(net()).state_dict().items()}
+    assert {p.dtype for p in cl.compile(net(), params).parameters()} == {torch.float32}
+    with pytest.raises(errors.ParamMismatch, match=r"torch\.int64"):
+        cl.compile(net(), {k: torch.zeros(v.shape, dtype=torch.int64) for k, v in params.items()})
+    with pytest.raises(errors.BadInput, match="floating-point"):
+        cl.compile(net(), dtype=torch.int64)
+
+
+def test_numbers_that_repr_writes_in_words():
+    x = torch.tensor([1.0, -2.0, 0.0])
+    assert torch.equal(cl.compile(cl.shift(cl.R(3), float("-inf")))(x), x - float("inf"))
+
+
+def test_a_stateful_scope_is_not_checkpointed():
+    f = (cl.linear(X, H) >> cl.batch_norm).named("b")
+    with pytest.raises(errors.BadCheckpoint, match=r"b\.batch_norm"):
+        cl.compile(f.at("b").checkpoint())
+
+
+def test_models_of_one_term_are_of_one_class_and_stack():
+    term = net()
+    models, x = [cl.compile(term, seed=i) for i in range(3)], torch.randn(4, 12)
+    params, buffers = torch.func.stack_module_state(models)
+    out = torch.func.vmap(lambda p, b: torch.func.functional_call(models[0], (p, b), (x,)))(params, buffers)
+    assert all(torch.allclose(o, m(x), atol=1e-6) for o, m in zip(out, models, strict=True))
+
+
+def test_texts_of_dead_functions_are_forgotten():
+    gc.collect()
+    before = len(linecache.cache)
+    for width in range(1, 9):
+        cl.compile(cl.linear(X, cl.R(width)))
+    gc.collect()
+    assert len(linecache.cache) <= before + 1
+
+
+def test_numbers_of_numpy_and_torch_become_plain():
+    x = torch.randn(3)
+    assert torch.equal(cl.compile(cl.scale(cl.R(3), factor=np.sqrt(np.float64(64))))(x), 8 * x)
+    assert torch.equal(cl.compile(cl.scale(cl.R(3), torch.tensor(0.5)))(x), 0.5 * x)
+    assert cl.scale(cl.R(3), np.float32(0.5)) == cl.scale(cl.R(3), 0.5)

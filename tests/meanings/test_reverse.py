@@ -16,6 +16,7 @@ from catlearn.meanings.exact import evaluate
 from catlearn.meanings.functional import function
 from catlearn.meanings.reverse import reverse, reverse_graph
 from catlearn.meanings.symbolic import symbolic
+from catlearn.verify import laws
 from tests.strategies import Drawn, random_term, terms
 
 BATCHES = [(), (3,), (2, 2), (1,)]
@@ -144,3 +145,42 @@ def test_fraction_exponents_reverse_as_sympy_says() -> None:
     (y,) = symbolic(root).outputs
     v, c = sympy.symbols("x0 x1", real=True)
     assert sympy.simplify(y.item() - c / (2 * sympy.sqrt(v))) == 0
+
+
+# --- cotangents without batch axes ------------------------------------------------------------------------------------
+
+
+def test_a_third_reverse_has_its_type_and_the_shapes_of_autograd_in_a_batch() -> None:
+    w = cl.R(2)
+    second = reverse(reverse(cl.bias(w), fused=False), fused=False)
+    third = reverse(second)
+    g = torch.Generator().manual_seed(0)
+    params = {name: torch.randn(2, generator=g) for name in second.params}
+    xs = [torch.randn(((3,) if wire.batched else ()) + (2,), generator=g, requires_grad=True) for wire in second.dom]
+    ys = function(second.graph)(params, {}, None, True, *xs)
+    assert [wire.role for wire in third.cod] == ["parameter", *(wire.role for wire in second.dom)]
+    dys = [torch.randn(y.shape, generator=g) for y in ys]
+    inputs = {name: value.requires_grad_() for name, value in params.items()}
+    pairs = [(y, dy) for y, dy in zip(function(second.graph)(inputs, {}, None, True, *xs), dys, strict=True) if y.requires_grad]
+    outs, covectors = zip(*pairs, strict=True)
+    wanted = torch.autograd.grad(outs, [*inputs.values(), *xs], covectors, allow_unused=True)
+    dps, dxs = cl.lens(second).put(params, tuple(x.detach() for x in xs), tuple(dys))
+    for dx, x, grad in zip([*dps.values(), *dxs], [*inputs.values(), *xs], wanted, strict=True):
+        assert dx.shape == x.shape
+        torch.testing.assert_close(dx, torch.zeros_like(x) if grad is None else grad)
+
+
+def test_the_laws_hold_of_a_reverse_derivative() -> None:
+    report = laws.check(reverse(cl.bias(cl.R(2))), trials=3)
+    assert report, str(report)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_rule_that_gives_a_constant_is_repeated_over_the_batch(batch: tuple[int, ...]) -> None:
+    w = cl.R(2)
+    f = cl.box("stairs", w, w, torch="torch.floor({x0})", vjp=lambda o, args, outs, douts: (o.full(o.wire(args[0]), 0.0),))
+    (dx,) = function(reverse_graph(f.graph))({}, {}, None, True, torch.ones(*batch, 2), torch.ones(*batch, 2))
+    assert torch.equal(dx, torch.zeros(*batch, 2))
+    square = cl.copy(w) >> f @ cl.id(w) >> cl.mul(w)  # ⌊x⌋·x, whose derivative is ⌊x⌋
+    (dx,) = function(reverse_graph(square.graph))({}, {}, None, True, torch.full((*batch, 2), 2.5), torch.ones(*batch, 2))
+    assert torch.equal(dx, torch.full((*batch, 2), 2.0))

@@ -10,9 +10,10 @@ import torch
 
 import catlearn as cl
 from catlearn import errors
+from catlearn.boxes.constant import Constant
 from catlearn.core.functor import Endofunctor
 from catlearn.core.op import Op
-from catlearn.core.spaces import Space
+from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box
 from catlearn.verify import laws
 from tests.labels import label
@@ -268,3 +269,72 @@ def test_a_functor_of_ones_own_is_checked() -> None:
     assert laws.check_functor(Endofunctor(), f, g)
     report = laws.check_functor(Moves(), f, g)
     assert {o.law for o in report.failed} >= {"F(f then g) = F(f) then F(g)", "F(f @ g) = F(f) @ F(g)"}
+
+
+def test_a_functor_that_moves_identities_is_refuted() -> None:
+    class Doubles(Endofunctor):
+        """Keeps composites and products, and sends every wiring to itself, then twice."""
+
+        def wiring(self, wiring: cl.Wiring) -> cl.Term:
+            return wiring >> cl.par(*(cl.scale(Space((w,)), 2) for w in wiring.cod))
+
+    f, g = cl.tanh(x), cl.linear(x, x)
+    assert {o.law for o in laws.check_functor(Doubles(), f, g).failed} == {"F(id then f) = F(f)"}
+
+    class Tensors(Endofunctor):
+        """Sends identities of several wires elsewhere than those of one."""
+
+        def wiring(self, wiring: cl.Wiring) -> cl.Term:
+            return wiring if len(wiring.dom) < 2 else wiring >> cl.par(*(cl.scale(Space((w,)), 2) for w in wiring.cod))
+
+    assert {o.law for o in laws.check_functor(Tensors(), f, g).failed} == {"F(id @ id) = F(id)"}
+
+
+# --- what a report may not hide ---------------------------------------------------------------------------------------
+
+
+def test_a_check_without_trials_is_not_true() -> None:
+    report = laws.check(cl.tanh(x), trials=0)
+    assert not report and not report.held and not report.failed
+    assert {o.note for o in report.inapplicable} == {"nothing was compared"}
+
+
+def test_two_trials_see_a_box_that_mixes_its_batch() -> None:
+    for trials in (1, 2):
+        report = laws.check(Box(ReadsTheBatch(), x), trials=trials)
+        assert "f of a batch is the batch of f" in {o.law for o in report.failed}
+    (outcome,) = [o for o in laws.check(cl.full(x, 1.0), trials=2).outcomes if o.law == "f of a batch is the batch of f"]
+    assert outcome.verdict == "does not apply"
+
+
+def test_boxes_that_print_alike_and_boxes_in_cells_are_all_checked() -> None:
+    @dataclass(frozen=True)
+    class Alike(WrongReverse):
+        key = "test_sound"
+
+    report = laws.check(Box(Sound(), x) >> Box(Alike(), x), trials=1)
+    assert {o.group for o in report.failed} & {"box test_sound on R(2)", "box test_sound on R(2) (2)"} == {"box test_sound on R(2) (2)"}
+    p = cl.parameter(x)
+    read = cl.Cell((("q", cl.Param(p)),), ("bias.bias",), Box(WrongReverse(), p), title="wrong")
+    report = laws.check(cl.bias(x).at("*").reparam(read), trials=1)
+    assert any(o.group.startswith("box test_wrong_reverse") for o in report.failed)
+
+
+def test_a_wrong_entry_beside_a_large_one_is_seen() -> None:
+    @dataclass(frozen=True)
+    class Steep(Op):
+        """(10¹²·a, b), with a reverse rule that gives (10¹²·da, rate·db)."""
+
+        key = "test_steep"
+        rate: float
+        torch = "{x0} * torch.tensor([1e12, 1.0], dtype={x0}.dtype)"
+
+        def infer(self, dom: Space) -> Space:
+            return dom
+
+        def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
+            return (o.mul(douts[0], o.apply(Constant(Wire((Axis(2),)), (1e12, self.rate)))),)
+
+    for rate, held in ((1.0, True), (7.0, False)):
+        found = {o.law: o.verdict == "held" for o in laws.check(Box(Steep(rate), x), trials=1).outcomes}
+        assert all(found[law] is held for law in AUTOGRAD)

@@ -29,7 +29,17 @@ REGIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "positive": lambda x: x.abs() + 0.5,
     "unit": lambda x: x.sigmoid() * 0.9 + 0.05,
 }
+ROUNDING = 64 * torch.finfo(torch.float64).eps
 BATCHES: tuple[tuple[int, ...], ...] = ((), (2,), (2, 3))
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
+    """Whether two tensors of one shape agree entry by entry: each to ``tolerance`` relative to 1 + its own size, beside what float64
+    rounds away next to the largest entry."""
+    if not a.numel():
+        return True
+    gap, size = (a.double() - b.double()).abs(), b.double().abs()
+    return bool((gap <= tolerance * (1 + size) + ROUNDING * size.max()).all())
 
 
 class DoesNotApply(Exception):

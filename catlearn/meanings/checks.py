@@ -1,0 +1,150 @@
+"""What generated code asks of its inputs before it computes anything, and the words for what is wrong with them.
+
+The event shape, the kind of numbers, one value for each symbolic size (at least its ``min``), and the batch axes, which are common to
+all data wires. The checks are plain Python on shapes and dtypes: no aten op is added, and under ``torch.compile`` they become guards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import torch
+
+from catlearn import errors
+from catlearn.core.graph import Graph
+from catlearn.core.sizes import Size, evaluate
+from catlearn.core.spaces import Space, Wire
+from catlearn.core.term import Term
+from catlearn.meanings.emit import Emitter, symbol
+
+KINDS = {"float": "a floating-point", "index": "an integer (int64)", "bool": "a boolean"}
+TESTS = {"float": "not {0}.is_floating_point()", "index": "{0}.dtype is not torch.int64", "bool": "{0}.dtype is not torch.bool"}
+
+
+def check_lines(e: Emitter, inputs: Sequence[int], names: Sequence[str]) -> None:
+    """Writes the checks, and binds the symbolic sizes on the way."""
+    wires, refuse = [e.graph.wires[i] for i in inputs], f"    refuse({', '.join(names)})"
+    later: list[tuple[str, Size]] = []
+    for wire, name in zip(wires, names, strict=True):
+        tests, rank = [TESTS[wire.kind].format(name)], len(wire.axes)
+        known = [known_size(size, e.sizes) for size in wire.shape]
+        if rank and None not in known:
+            tests.insert(0, f"{name}.shape[-{rank}:] != ({', '.join(map(str, known))},)")
+        elif rank:
+            tests.insert(0, f"{name}.dim() < {rank}")
+            tests += [f"{name}.shape[{k - rank}] != {size}" for k, size in enumerate(known) if size is not None]
+            later += [(f"{name}.shape[{k - rank}]", wire.shape[k]) for k, size in enumerate(known) if size is None]
+        e.lines += [f"if {' or '.join(tests)}:", refuse]
+        for d in e.bind_dims([inputs[names.index(name)]]):
+            e.lines += [f"if size_{d.name} < {d.min}:", refuse] if d.min > 0 else []
+    for text, size in later:
+        if symbol(size) is None or e.binding.get(symbol(size).name) != text:  # type: ignore[union-attr]
+            e.lines += [f"if {text} != {e.size(size)}:", refuse] if e.can_size(size) else []
+    batches = [f"{n}.shape[:{n}.dim() - {len(w.axes)}]" if w.axes else f"{n}.shape" for w, n in zip(wires, names, strict=True) if w.batched]
+    if len(batches) > 1:
+        e.lines += [f"if {' or '.join(f'{b} != {batches[0]}' for b in batches[1:])}:", refuse]
+
+
+def checked_sizes(term: Term, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The given sizes, if the term has them and they are large enough."""
+    wires = [*term.dom, *term.cod, *(param.wire for param in term.params.values()), *term.graph.wires]
+    least = {d.name: d.min for wire in wires for d in wire.dims}
+    for name, value in sizes.items():
+        if name not in least:
+            raise errors.NothingMatched(name, sorted(least), "symbolic size")
+        if not isinstance(value, int) or value < least[name]:
+            raise errors.BadInput(f"sizes: {name} = {value!r}", [f"needed an integer, at least {least[name]}"], "see cl.dim(..., min=...)")
+    return dict(sizes)
+
+
+def known_size(size: Size, sizes: Mapping[str, int]) -> int | None:
+    """The integer that a size is, or None while a symbol has no value."""
+    try:
+        return evaluate(size, sizes)
+    except errors.SizeUnknown:
+        return None
+
+
+def refuser(dom: Space, sizes: Mapping[str, int], labels: Sequence[str] | None = None) -> Callable[..., NoReturn]:
+    """The function that generated code calls when a check fails."""
+
+    def refuse(*inputs: Any) -> NoReturn:
+        rows = problems(dom, inputs, sizes, labels)
+        raise errors.BadInput("the inputs do not fit the term", rows, f"the term starts from {dom}; batch axes come first")
+
+    return refuse
+
+
+def kind_of(x: torch.Tensor) -> str:
+    """float, index or bool, as a tensor's dtype says; other dtypes by their own name."""
+    if x.is_floating_point():
+        return "float"
+    return {torch.bool: "bool", torch.int64: "index"}.get(x.dtype, str(x.dtype))
+
+
+def problems(dom: Space, inputs: Sequence[Any], sizes: Mapping[str, int] = {}, labels: Sequence[str] | None = None) -> list[str]:
+    """What is wrong with these inputs for this domain, in words; empty if nothing is."""
+    if len(inputs) != len(dom):
+        return [f"{len(inputs)} inputs given, {len(dom)} needed: {dom}"]
+    labels = labels or [f"input {i}" for i in range(len(dom))]
+    rows, values = [], dict(sizes)
+    named = list(zip(labels, inputs, dom, strict=True))
+    for label, x, wire in named:
+        if not isinstance(x, torch.Tensor):
+            rows.append(f"{label}: given {type(x).__name__}, needed a torch.Tensor")
+        elif (problem := _shape_problem(x, wire, values)) is not None:
+            rows.append(f"{label}: given shape {tuple(x.shape)}, needed (*batch, {', '.join(map(str, wire.shape))}){problem}")
+        elif kind_of(x) != wire.kind:
+            rows.append(f"{label}: given {x.dtype}, needed {KINDS[wire.kind]} tensor for {wire}")
+        elif wire.kind == "index" and isinstance(wire.bound, int) and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < wire.bound:
+            rows.append(
+                f"{label}: given values from {int(x.min())} to {int(x.max())}, out of range: needed 0 to {wire.bound - 1} for {wire}"
+            )
+    if not rows:
+        batches = {tuple(x.shape)[: len(x.shape) - len(wire.axes)]: label for label, x, wire in named if wire.batched}
+        if len(batches) > 1:
+            rows.append("the batch axes differ: " + ", ".join(f"{batch} in {label}" for batch, label in batches.items()))
+    return rows
+
+
+def _shape_problem(x: torch.Tensor, wire: Wire, values: dict[str, int]) -> str | None:
+    """None if the event shape fits; else what the symbolic sizes are here, if any. Binds sizes that have no value yet."""
+    if x.dim() < len(wire.axes):
+        return ""
+    wrong = False
+    for actual, size in zip(x.shape[x.dim() - len(wire.axes) :], wire.shape, strict=True):
+        d = symbol(size)
+        if d is not None and d.name not in values:
+            values[d.name] = int(actual)
+            wrong |= actual < d.min
+        known = known_size(size, values)
+        wrong |= known is not None and known != actual
+    if not wrong:
+        return None
+    return "".join(f", where {d.name} is {values[d.name]}, at least {d.min}" for d in sorted(wire.dims) if d.name in values)
+
+
+def explain_failure(graph: Graph, inputs: Sequence[Any], params: Sequence[tuple[str, torch.Tensor]], error: BaseException) -> None:
+    """Raise ``BadInput`` from a torch error if the inputs do not fit the term; return if they do."""
+    dom = graph.space(graph.inputs)
+    rows = problems(dom, inputs)
+    if not rows:
+        floats = [(f"input {i}", x) for i, (x, wire) in enumerate(zip(inputs, dom, strict=True)) if wire.kind == "float"] + list(params)
+        for what in ("dtype", "device"):
+            kinds: dict[Any, str] = {}
+            for name, x in floats:
+                if x.is_floating_point() or what == "device":
+                    kinds.setdefault(getattr(x, what), name)
+            if len(kinds) > 1:
+                rows.append(f"two {what}s: " + ", ".join(f"{name} has {kind}" for kind, name in kinds.items()))
+    if not rows and torch.is_autocast_enabled("cpu" if not params else params[0][1].device.type) and _written_backward(graph):
+        rows.append("autocast is on, and a backward pass that is written out as a network has one dtype: use autograd on the forward one")
+    if rows:
+        raise errors.BadInput(
+            "the inputs do not fit the term", rows, "bring tensors to one dtype and device: x.to(...), model.to(...)"
+        ) from error
+
+
+def _written_backward(graph: Graph) -> bool:
+    return any(node.op.key in ("backward", "saving") for node in graph.root.nodes())
