@@ -67,7 +67,7 @@ from catlearn.meanings.reverse import reverse
 from catlearn.meanings.symbolic import Symbolic, symbolic
 from catlearn.meanings.words import explain
 
-MEANINGS.update(run="catlearn.meanings.module:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp")
+MEANINGS.update(run="catlearn.meanings.run:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp")
 
 __version__ = "0.1.0"
 

@@ -72,6 +72,7 @@ class Graph:
     states: dict[str, Param] = field(default_factory=dict)
     state_wires: dict[str, tuple[int, int]] = field(default_factory=dict)  # the old and the new
     open: set[str] = field(default_factory=set)  # the names of parameters, states and effects that came from open box names
+    aliases: dict[str, str] = field(default_factory=dict)  # the names that a tied parameter had before → the one it has
     origins: dict[str, Origin] = field(default_factory=dict)  # where each parameter, state and effect was written
 
     def wire(self, type: Wire) -> int:

@@ -218,6 +218,8 @@ class _Lowering:
         position = len(here.items) if here is self.regions[-1] else len(here.items) - 1
         here.items[position:position] = nodes.items
         context.values.update(zip(targets, outs, strict=True))
+        names = {wire: name for name, wire in self.graph.param_wires.items()} if len(targets) > 1 else {}
+        self.graph.aliases.update({t: names[o] for t, o in zip(targets, outs, strict=True) if o in names and names[o] != t})
 
 
 def check_prefixes(params: Any) -> None:

@@ -113,6 +113,8 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     for name, value in buffers.items():
         _place(model, name).register_buffer(name.rpartition(".")[2], value)
     _label(model, graph)
+    if graph.aliases:
+        model.register_load_state_dict_pre_hook(_accept_aliases(graph.aliases))
     model.__dict__["term"] = term
     return model.to(device) if device is not None else model
 
@@ -124,6 +126,21 @@ def _as(default: torch.Tensor, given: Any, name: str) -> torch.Tensor:
         raise errors.ParamMismatch(shapes={name: f"given {value.dtype}, needed {default.dtype}"})
     given_dtype = isinstance(given, torch.Tensor) and value.is_floating_point()
     return value if given_dtype and default.dtype == torch.get_default_dtype() else value.to(default.dtype)
+
+
+def _accept_aliases(aliases: Mapping[str, str]) -> Callable[..., None]:
+    """Torch lists a tied weight under every name that it has; loading accepts that, if the values agree."""
+
+    def hook(
+        module: nn.Module, state: dict[str, Any], prefix: str, local: Any, strict: bool, missing: Any, extra: Any, wrong: list[str]
+    ) -> None:
+        for alias, name in aliases.items():
+            if prefix + alias in state:
+                value = state.pop(prefix + alias)
+                if not torch.equal(state.setdefault(prefix + name, value), value):
+                    wrong.append(f"{prefix + alias} and {prefix + name} are tied here and differ in the file")
+
+    return hook
 
 
 def _check_path(name: str) -> None:
@@ -277,17 +294,4 @@ def _class_name(path: tuple[str, ...]) -> str:
     return word[:1].upper() + word[1:] if word[:1].isalpha() else f"Arrow{word}"
 
 
-def run(term: Term, inputs: Sequence[Any], params: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
-    """``f(x, ...)``: compile once, then run with fresh or given parameters, with gradients where the parameters ask for them."""
-    cached: dict[int, Arrow] = getattr(term, "_compiled", {})
-    object.__setattr__(term, "_compiled", cached)  # terms are frozen; what was compiled once is kept beside them
-    if seed not in cached:
-        cached[seed] = compile(term, seed=seed)
-    model = cached[seed]
-    if params is None:
-        return model(*inputs)
-    check_params(term.params, params)
-    return torch.func.functional_call(model, dict(params), tuple(inputs))
-
-
-__all__ = ["Arrow", "Parameters", "compile", "run"]
+__all__ = ["Arrow", "Parameters", "compile"]

@@ -346,3 +346,16 @@ def test_numbers_of_numpy_and_torch_become_plain():
     assert torch.equal(cl.compile(cl.scale(cl.R(3), factor=np.sqrt(np.float64(64))))(x), 8 * x)
     assert torch.equal(cl.compile(cl.scale(cl.R(3), torch.tensor(0.5)))(x), 0.5 * x)
     assert cl.scale(cl.R(3), np.float32(0.5)) == cl.scale(cl.R(3), 0.5)
+
+
+def test_a_state_dict_that_lists_a_tied_weight_twice_is_accepted_if_it_agrees():
+    twin = cl.linear(X, X).named("a") >> cl.linear(X, X).named("b")
+    tied, apart = cl.compile(twin.at("*.weight").tie()), dict(cl.compile(twin).state_dict())
+    with pytest.raises(RuntimeError, match=r"b\.linear\.weight and a\.linear\.weight are tied here and differ"):
+        tied.load_state_dict(apart)
+    apart["b.linear.weight"] = apart["a.linear.weight"]
+    tied.load_state_dict(apart)
+    assert torch.equal(tied.a.linear.weight, apart["a.linear.weight"]) and "b.linear.weight" in apart
+    del apart["a.linear.weight"]
+    tied.load_state_dict(apart)
+    copy.deepcopy(tied).load_state_dict(apart)
