@@ -59,6 +59,22 @@ class Region:
                 stack.pop()
 
 
+def grouped(items: list[Node | Region], collapse: bool = True) -> Iterator[Node | list[Region]]:
+    """Nodes as they are; scopes alone, the copies of one repeat together."""
+    run: list[Region] = []
+    for item in items:
+        again = isinstance(item, Region) and item.repeated and collapse
+        if run and not (again and isinstance(item, Region) and item.path[-1] == str(len(run))):
+            yield run
+            run = []
+        if again and isinstance(item, Region):
+            run.append(item)
+        else:
+            yield item if isinstance(item, Node) else [item]
+    if run:
+        yield run
+
+
 @dataclass
 class Graph:
     """An open hypergraph. ``params`` and ``states`` keep the order of writing; ``param_wires[name]`` is the input wire of each."""

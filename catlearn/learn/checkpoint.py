@@ -13,7 +13,6 @@ writing over it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from catlearn import errors
+from catlearn.interop.files import write_atomically
 
 FORMAT = "catlearn.checkpoint/1"
 
@@ -34,16 +34,7 @@ def save(path: str | Path, tensors: Mapping[str, torch.Tensor], notes: Mapping[s
         _open(path, lambda file, notes: None)
     data = dump({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
                 {"format": FORMAT, "notes": json.dumps(notes)})  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, data)
 
 
 def load(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

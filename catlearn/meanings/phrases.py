@@ -11,26 +11,10 @@ import re
 from collections.abc import Iterable
 
 from catlearn.boxes.backward import Backward, Vjp
-from catlearn.core.graph import Node, Region
+from catlearn.core.graph import Node
 from catlearn.core.op import Op
 from catlearn.core.sizes import Size
 from catlearn.core.spaces import Wire
-
-
-def grouped(items: list[Node | Region]) -> Iterable[Node | list[Region]]:
-    """Nodes as they are; scopes alone, the copies of one repeat together."""
-    run: list[Region] = []
-    for item in items:
-        again = isinstance(item, Region) and item.repeated
-        if run and not (again and isinstance(item, Region) and item.path[-1] == str(len(run))):
-            yield run
-            run = []
-        if again and isinstance(item, Region):
-            run.append(item)
-        else:
-            yield item if isinstance(item, Node) else [item]
-    if run:
-        yield run
 
 
 def about(op: Op) -> str:

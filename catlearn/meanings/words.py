@@ -23,9 +23,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from catlearn.core.graph import Graph, Node, Region
+from catlearn.core.graph import Graph, Node, Region, grouped
 from catlearn.core.term import Term
-from catlearn.meanings.phrases import about, count, effect, grouped, listed, space, total
+from catlearn.meanings.phrases import about, count, effect, listed, space, total
 
 LINES = 120  # about two pages: beyond this, scopes are told in one sentence
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from catlearn import errors
-from catlearn.core.graph import Graph, Node, Region
+from catlearn.core.graph import Graph, Node, Region, grouped
 from catlearn.core.select import exact_matcher
 from catlearn.meanings.picture.naming import REVERSE, describe, names, summary
 
@@ -211,22 +211,6 @@ def _regions(root: Region) -> Iterable[Region]:
         if top.path:
             yield top
         stack += [item for item in reversed(top.items) if isinstance(item, Region)]
-
-
-def grouped(items: list[Node | Region], collapse: bool) -> Iterable[Node | list[Region]]:
-    """Nodes as they are; scopes alone, the copies of one repeat together."""
-    run: list[Region] = []
-    for item in items:
-        again = isinstance(item, Region) and item.repeated and collapse
-        if run and not (again and isinstance(item, Region) and item.path[-1] == str(len(run))):
-            yield run
-            run = []
-        if again and isinstance(item, Region):
-            run.append(item)
-        else:
-            yield item if isinstance(item, Node) else [item]
-    if run:
-        yield run
 
 
 def regrouped(graph: Graph) -> tuple[Region, bool]:
