@@ -315,3 +315,24 @@ class TooManyBoxes(CatlearnError):
     def __init__(self, boxes: int, limit: int) -> None:
         hint = 'fold it: name parts with .named(...) and draw with fold=True or fold="pattern", or pass limit=None'
         super().__init__(f"this picture would have {boxes:,} boxes; the limit is {limit:,}", next=hint)
+
+
+# --- diagrams, maps, symmetry: CL8xx ---------------------------------------------------------------------------------
+
+
+class BadDiagram(CatlearnError):
+    """A diagram is ill-formed, or two diagrams do not compose."""
+
+    code = "CL801"
+
+
+class BadMap(CatlearnError):
+    """Two structured maps do not compose, or a map was given a tensor or a parameter that it cannot act on."""
+
+    code = "CL802"
+
+
+class BadSymmetry(CatlearnError):
+    """A group, a basis of equivariant maps or an equivariant layer was asked for that does not exist, or would not fit in memory."""
+
+    code = "CL803"

@@ -1,0 +1,1 @@
+"""Diagrams: the pure combinatorics of equivariant linear maps. No tensors here."""

@@ -1,0 +1,1 @@
+"""Groups, their representations, and the functor from diagrams to linear maps."""
