@@ -35,6 +35,7 @@ class Mul(Op):
     """``x @ x → x``: x0 · x1, entry by entry."""
 
     key = "mul"
+    nonlinear = True
     torch = "{x0} * {x1}"
 
     def infer(self, dom: Space) -> Space:
@@ -63,6 +64,7 @@ class Div(Op):
     """``x @ x → x``: x0 / x1, entry by entry."""
 
     key = "div"
+    nonlinear = True
     torch = "{x0} / {x1}"
 
     def infer(self, dom: Space) -> Space:
@@ -94,6 +96,7 @@ class Shift(Op):
     """``x → x``: x plus a number."""
 
     key = "shift"
+    nonlinear = True
     by: float | int | Fraction = 0
 
     def torch(self, e: Any, x: str) -> str:
@@ -111,6 +114,7 @@ class Power(Op):
     """``x → x``: x to a constant exponent, entry by entry (real x where the exponent is no integer must be positive)."""
 
     key = "power"
+    nonlinear = True
     exponent: float | int | Fraction = 2
 
     def torch(self, e: Any, x: str) -> str:

@@ -25,6 +25,25 @@ def alike(op: Op, dom: Space, count: int) -> Wire:
     return wires[0]
 
 
+def passes(op: Op, dom: Space) -> None:
+    """Raise ``BadSymmetry`` if the op is nonlinear and stands on the axis of a group that moves entries into mixtures of each other.
+
+    Permutations pass through whatever acts on every entry alike; rotations, symplectic maps and translations do not.
+    """
+    if not op.nonlinear:
+        return
+    for i, wire in enumerate(dom):
+        group = next((axis.group for axis in wire.axes if axis.group and axis.group.kind in ("O", "SO", "Sp", "T")), None)
+        if group is not None:
+            raise errors.BadSymmetry(
+                f"{op} does not commute with {group}",
+                [f"given   wire {i} = {Space((wire,))}", f"needed  wires without an axis of {group}, or with permutations only",
+                 "a function of single entries sees the basis, and this group changes it"],
+                "gate by invariants: cl.norm_gate for O and SO, cl.symplectic_gate for Sp; or cl.tensor_product, or contract to order 0 "
+                "first",
+            )  # fmt: skip
+
+
 def axes_of(op: Op, wire: Wire, axes: Sequence[int]) -> list[int]:
     """Event axes as non-negative positions; they are counted from the right by -1, -2, ..."""
     order = len(wire.axes)

@@ -155,6 +155,7 @@ class Bias(Op):
     """x ↦ x + b with a parameter b on the last axis."""
 
     key = "bias"
+    nonlinear = True
     param_names = ("bias",)  # type: ignore[assignment,override]
     torch = "{x0} + {bias}"
 

@@ -29,6 +29,8 @@ def per(axis: Axis, value: float, kind: str = "float") -> Param:
 class LastAxis(Op):
     """What ``layer_norm`` and ``rms_norm`` share: the shape is kept, and there is a last axis."""
 
+    nonlinear = True
+
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
         if not wire.axes:
@@ -140,6 +142,7 @@ class BatchNorm(Op):
     """
 
     key = "batch_norm"
+    nonlinear = True
     effect = "stateful"
     state_names = ("running_mean", "running_var", "num_batches_tracked")
     eps: float = 1e-5

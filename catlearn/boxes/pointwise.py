@@ -25,6 +25,8 @@ from catlearn.core.spaces import Space
 class Pointwise(Op):
     """``x → x``, one function applied to every entry."""
 
+    nonlinear = True
+
     def infer(self, dom: Space) -> Space:
         return Space(floats(self, dom, 1))
 

@@ -58,6 +58,7 @@ class Dropout(Random):
     """x times noise."""
 
     key = "dropout"
+    nonlinear = True
     fused = (Fused("dy0 noise", "x0", "drop_backward({dy0}, {noise})"),)
 
     def torch(self, e: Any, x: str) -> str:

@@ -88,6 +88,7 @@ class Max(Reduce):
     """The maximum over event axes; the reverse derivative shares among ties, as ``torch.amax`` does."""
 
     key = "max"
+    nonlinear = True
     kernel = "amax"
 
     def vjp(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:

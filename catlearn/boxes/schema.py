@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catlearn import errors
+from catlearn.boxes.check import passes
 from catlearn.core.op import Op
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Term
@@ -38,6 +39,7 @@ class Schema:
             if "required positional argument" not in str(error):
                 raise
             raise errors.BadBox(str(self), dom, f"its attributes: {str(error).partition(': ')[2]}", f"f >> {self}(...)") from None
+        passes(op, dom)
         return Box(op, dom, self.name)
 
     def __call__(self, *args: Any, name: str | None = None, **attributes: Any) -> Any:
@@ -45,6 +47,7 @@ class Schema:
         if args and isinstance(args[0], Space):
             x, args = args[0], args[1:]
             op = self.kind(*args, **attributes) if args or attributes or self.op is None else self.op
+            passes(op, x)
             return Box(op, x if self.arity == 1 else Space(x.wires * self.arity), name or self.name)
         return Schema(self.kind, self.kind(*args, **attributes), self.arity, name or self.name)
 

@@ -27,6 +27,7 @@ class LogSumExp(Reduce):
     """log Σ e^x over event axes."""
 
     key = "logsumexp"
+    nonlinear = True
     kernel = "logsumexp"
 
     def definition(self, o: Any, x: Any) -> Any:
@@ -41,6 +42,7 @@ class LogSumExp(Reduce):
 class Normalised(Op):
     """What ``softmax`` and ``log_softmax`` share: one event axis, and the shape kept."""
 
+    nonlinear = True
     axis: int = -1
 
     def infer(self, dom: Space) -> Space:

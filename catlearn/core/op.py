@@ -80,6 +80,7 @@ class Op(ABC):
     key: ClassVar[str]
     effect: ClassVar[str] = "pure"  # pure | random | stateful
     draws: ClassVar[bool] = False  # whether it draws random numbers beside keeping a state
+    nonlinear: ClassVar[bool] = False  # acts on the entries of its inputs in a way that no rotation passes through
     torch: Any = None  # a format string, or a method (emitter, *argument texts) -> text
     torch_saving: Any = None  # the same, returning a tuple: the outputs, then the saved values
     fused: ClassVar[tuple[Fused, ...]] = ()
