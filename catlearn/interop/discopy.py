@@ -32,32 +32,37 @@ from catlearn.core.combinators import copy, id, par, seq, swap
 from catlearn.core.raising import raise_graph
 from catlearn.core.spaces import Space
 from catlearn.core.term import Box, Par, Seq, Term, Wiring, as_term, factors
+from catlearn.diagrams import Diagram
 
 LIMIT = 40
 Boxes = Mapping[str, Any] | Callable[[Any], Any]
 
 
 @cache
-def _discopy() -> Any:
+def discopy() -> Any:
     """discopy's modules, loaded when first needed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from discopy import cat, markov, symmetric
+            from discopy import cat, frobenius, markov, symmetric
             from discopy.frobenius import Spider
     except ImportError as error:
         raise errors.MissingPackage("discopy", "to_discopy and from_discopy", "examples") from error
-    return SimpleNamespace(cat=cat, markov=markov, symmetric=symmetric, Spider=Spider)
+    return SimpleNamespace(cat=cat, frobenius=frobenius, markov=markov, symmetric=symmetric, Spider=Spider)
 
 
 # -- there -----------------------------------------------------------------------------------------------------------------
 
 
-def to_discopy(term: Term, fold: bool = True, limit: int | None = LIMIT) -> Any:
-    """The ``discopy.markov.Diagram`` of a term.
+def to_discopy(term: Term | Diagram, fold: bool = True, limit: int | None = LIMIT) -> Any:
+    """The ``discopy.markov.Diagram`` of a term; of a partition or Brauer diagram the ``discopy.frobenius.Diagram``.
 
     Raises ``TooLarge`` above ``limit`` boxes, swaps and copies (None lifts it), ``NoRule`` for state that ``fold=False`` would lose.
     """
+    if isinstance(term, Diagram):
+        from catlearn.interop.frobenius import to_frobenius
+
+        return to_frobenius(term)
     if not fold:
         if term.graph.states:
             raise errors.NoRule("to_discopy(fold=False)", f"a box with state ({next(iter(term.graph.states))})", "fold it: fold=True")
@@ -73,7 +78,7 @@ def to_discopy(term: Term, fold: bool = True, limit: int | None = LIMIT) -> Any:
 
 def ty(space: Space) -> Any:
     """A space as a discopy type: one object a wire, which remembers the wire."""
-    d, objects = _discopy(), []
+    d, objects = discopy(), []
     for wire in space:
         objects.append(d.cat.Ob(repr(wire)))
         objects[-1].wire = wire
@@ -115,7 +120,7 @@ def _counts(wiring: Wiring) -> tuple[list[int], list[int]]:
 def _diagram(term: Term) -> Any:
     results: list[Any] = []
     stack: list[tuple[Term, bool]] = [(term, False)]
-    diagram = _discopy().markov.Diagram
+    diagram = discopy().markov.Diagram
     while stack:
         node, done = stack.pop()
         if not isinstance(node, Seq | Par):
@@ -136,11 +141,11 @@ def _diagram(term: Term) -> Any:
 def _box(term: Term) -> Any:
     """A box or a folded part; equal terms give equal boxes."""
     title = term.name or str(term.op) if isinstance(term, Box) and not term.own_params else term.title
-    return _discopy().markov.Box(title, ty(term.dom), ty(term.cod), data=term)
+    return discopy().markov.Box(title, ty(term.dom), ty(term.cod), data=term)
 
 
 def _wiring(wiring: Wiring) -> Any:
-    markov = _discopy().markov
+    markov = discopy().markov
     counts, order = _counts(wiring)
     x = ty(wiring.dom)
     parts = [markov.Diagram.id(x[i : i + 1]) if n == 1 else markov.Copy(x[i : i + 1], n) for i, n in enumerate(counts)]
@@ -191,7 +196,7 @@ class _Back:
 
     def box(self, box: Any, dom: Space) -> Term:
         """One box on the wires that lead to it."""
-        d = _discopy()
+        d = discopy()
         if isinstance(box, d.symmetric.Swap):
             return swap(Space(dom.wires[:1]), Space(dom.wires[1:]))
         if isinstance(box, d.markov.Copy) or (isinstance(box, d.Spider) and len(box.dom) == 1):
