@@ -59,10 +59,20 @@ class Held:
             return found
         with pytorch.inference_mode(False):  # what is made here is also for training
             found = self.value.to(device=device, dtype=dtype)
-        # not a stand-in that is only good inside a transform or a trace
-        if type(found) is pytorch.Tensor and not pytorch._C._functorch.is_functorch_wrapped_tensor(found):  # type: ignore
+        if type(found) is pytorch.Tensor and has_memory(found):
             self.made[dtype, device] = found
         return found
+
+
+def has_memory(x: pytorch.Tensor) -> bool:
+    """Whether a tensor has memory of its own: a stand-in that is only good inside a transform or a trace has none."""
+    if pytorch.compiler.is_compiling():
+        return False
+    try:
+        x.untyped_storage()
+    except NotImplementedError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

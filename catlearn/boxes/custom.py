@@ -26,41 +26,12 @@ from typing import Any
 import torch as pytorch
 
 from catlearn import errors
+from catlearn.boxes.checked import Checked
 from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box, Term
 
 Specs = tuple[tuple[str, Param], ...]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A user's function that is held to the wires it was declared with; ``BadBox`` if it returns anything else."""
-
-    title: str
-    rule: Callable[..., Any]
-    cod: Space
-
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        found = self.rule(*args, **named)
-        outs = (found,) if len(self.cod) == 1 else found
-        if len(self.cod) and not (isinstance(outs, tuple | list) and len(outs) == len(self.cod)):
-            raise self.refusal(found)
-        for y, wire in zip(outs if len(self.cod) else (), self.cod, strict=True):
-            given = tuple(y.shape) if isinstance(y, pytorch.Tensor) else None
-            ends = given[max(len(given) - len(wire.shape), 0) :] if given is not None else ()
-            fits = all(not isinstance(size, int) or size == end for size, end in zip(wire.shape, ends, strict=False))
-            if given is None or len(ends) != len(wire.shape) or not fits:
-                raise self.refusal(found)
-        return found
-
-    def refusal(self, found: Any) -> errors.BadBox:
-        """What was returned beside what was declared."""
-        shown = [f"a tensor {tuple(y.shape)}" if isinstance(y, pytorch.Tensor) else type(y).__name__
-                 for y in (found if isinstance(found, tuple | list) else (found,))]  # fmt: skip
-        given = f"a {type(found).__name__} of {', '.join(shown) or 'nothing'}" if isinstance(found, tuple | list) else shown[0]
-        needed = f"its codomain {self.cod}: {'a tensor' if len(self.cod) == 1 else f'a tuple of {len(self.cod)} tensors'}"
-        return errors.BadBox(self.title, f"its function returned {given}", needed, "the event's axes come last, after any batch axes")
 
 
 @dataclass(frozen=True)
@@ -110,9 +81,9 @@ class Custom(Op):
 
     @cached_property
     def checked(self) -> Checked:
-        """The function as generated code calls it."""
-        assert callable(self.rule)
-        return Checked(self.title, self.rule, self.cod)
+        """The function as generated code calls it; for an expression, ``run`` with a function of it."""
+        rule: Any = self.rule
+        return Checked(self.title, rule, self.dom, self.cod, self.param_names)
 
     def infer(self, dom: Space) -> Space:
         if dom != self.dom:
@@ -128,7 +99,7 @@ class Custom(Op):
     def torch(self, e: Any, *args: str) -> str:
         names = dict(zip((*self.param_names, *self.state_names), args[len(self.dom) :], strict=True))
         if isinstance(self.rule, str):
-            return self.rule.format(**{f"x{i}": x for i, x in enumerate(args)}, **names, training=e.training)
+            return self.expression(e, self.rule, args, names)
         plain = [f"{name}={text}" for name, text in names.items() if name.isidentifier()]
         odd = ", ".join(f"{name!r}: {text}" for name, text in names.items() if not name.isidentifier())
         function = e.object(self.title, self.checked)
@@ -136,6 +107,15 @@ class Custom(Op):
         if (self.draws or self.effect == "random") and e.keyed:
             return f"seeded({', '.join(['key', repr(e.node.name), function, *texts])})"
         return f"{function}({', '.join(texts)})"
+
+    def expression(self, e: Any, rule: str, args: tuple[str, ...], names: Mapping[str, str]) -> str:
+        """The rule as a function of data and parameters, which ``Checked`` runs; state is used where it lies."""
+        count = len(self.dom)
+        local = [f"x{i}" for i in range(count)] + [f"p{i}" for i in range(len(self.own))]
+        inside = {**names, **dict(zip([*(f"x{i}" for i in range(count)), *self.param_names], local, strict=True))}
+        text = rule.format(**inside, training=e.training)
+        given = ", ".join([f"lambda {', '.join(local)}: {text}", *args[: len(local)]])
+        return f"{e.object(self.title, self.checked)}.run({given})"
 
     # -- backward: autograd keeps the history of this box's run --------------------------------------------------
 

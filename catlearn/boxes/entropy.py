@@ -10,14 +10,19 @@ tensor([0.6931, 0.6931, 0.6931])
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+from catlearn import errors
 from catlearn.boxes.index import OneHot
 from catlearn.boxes.loss import Loss
-from catlearn.boxes.pointwise import Softplus
+from catlearn.boxes.pointwise import Relu, Softplus
 from catlearn.boxes.softmax import LogSoftmax
 from catlearn.core.op import Fused
 from catlearn.core.spaces import Space, Wire
+
+IGNORED = -100
+"""The label that cross entropy leaves out, torch's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class SoftCrossEntropy(Loss):
     def fused(self) -> tuple[Fused, ...]:  # type: ignore[override]
         share = "{dy0} / ({x0}.numel() // {x0}.shape[-1])"
         text = f"aten._log_softmax_backward_data(-({share}) * {{x1}}, {{logp}}, -1, {{x0}}.dtype)"
-        return (Fused("dy0 x0 x1 logp", "x0", text), Fused("dy0 x0 logp", "x1", f"-({share}) * {{logp}}")) if self.reduce else ()
+        return (Fused("dy0 x0 x1 logp", "x0", text), Fused("dy0 x0 x1 logp", "x1", f"-({share}) * {{logp}}")) if self.reduce else ()
 
     def torch(self, e: Any, x: str, y: str) -> str:
         order, logp = len(e.dom[0].axes), f"torch.log_softmax({x}, -1)"
@@ -89,11 +94,17 @@ class SoftCrossEntropy(Loss):
         return o.neg(o.sum(o.mul(y, o.apply(LogSoftmax(), x))))
 
 
+def _bounded(o: Any, x: Any, least: float) -> Any:
+    """max(x, least)."""
+    return o.shift(o.apply(Relu(), o.shift(x, -least)), least)
+
+
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
     """The mean of −(y log x + (1 − y) log(1 − x)); with ``logits`` x stands for σ(x).
 
-    Where x is 0 or 1 torch bounds the logarithms by −100, and so do its kernels here; the definition does not.
+    The logarithms are at least −100, so that x may be 0 or 1, and in the cotangent of x the divisor x (1 − x) is at least 1e-12, both
+    as in torch. The cotangent of y is not bounded there, again as in torch.
     """
 
     key = "binary_cross_entropy"
@@ -110,19 +121,35 @@ class BinaryCrossEntropy(Loss):
             share = "yes_or_no_share({dy0}, {x0})"
             to_x = f"aten.binary_cross_entropy_backward({share}, {{x0}}, {{x1}}, None, 0)"
             to_y = f"(torch.log1p(-{{x0}}) - torch.log({{x0}})) * {share}"
-            return () if self.logits else (Fused("dy0 x0 x1", "x0", to_x), Fused("dy0 x0", "x1", to_y))
+            return () if self.logits else (Fused("dy0 x0 x1", "x0", to_x), Fused("dy0 x0 x1", "x1", to_y))
         share = "{dy0} / {x0}.numel()"
         if self.logits:
             return (Fused("dy0 x0 x1", "x0", "(torch.sigmoid({x0}) - {x1}) * {dy0} / {x0}.numel()"),
-                    Fused("dy0 x0", "x1", f"-{{x0}} * ({share})"))  # fmt: skip
+                    Fused("dy0 x0 x1", "x1", f"-{{x0}} * ({share})"))  # fmt: skip
         return (Fused("dy0 x0 x1", "x0", "aten.binary_cross_entropy_backward({dy0}, {x0}, {x1}, None, 1)"),
-                Fused("dy0 x0", "x1", f"(torch.log1p(-{{x0}}) - torch.log({{x0}})) * ({share})"))  # fmt: skip
+                Fused("dy0 x0 x1", "x1", f"(torch.log1p(-{{x0}}) - torch.log({{x0}})) * ({share})"))  # fmt: skip
 
     def entries(self, o: Any, x: Any, y: Any) -> Any:
         if self.logits:
             return o.sub(o.apply(Softplus(), x), o.mul(x, y))
-        other = o.mul(o.shift(o.neg(y), 1), o.log(o.shift(o.neg(x), 1)))
-        return o.neg(o.add(o.mul(y, o.log(x)), other))
+        other = o.mul(o.shift(o.neg(y), 1), _bounded(o, o.log(o.shift(o.neg(x), 1)), -100))
+        return o.neg(o.add(o.mul(y, _bounded(o, o.log(x), -100)), other))
+
+    @property
+    def vjp(self) -> Any:  # type: ignore[override]
+        """Where the logarithm is bounded the definition would have the derivative 0 · ∞."""
+        return None if self.logits or self.reduce else self._pull
+
+    def _pull(self, o: Any, args: Any, outs: Any, douts: Any) -> Any:
+        x, y = args
+        one_less = o.shift(o.neg(x), 1)
+        count = o.wire(x).size
+        if not isinstance(count, int):
+            raise errors.SizeUnknown(str(count), "the reverse derivative of binary_cross_entropy")
+        share = o.scale(douts[0], Fraction(1, count))
+        share = o.broadcast(o.reshape(share, (1,) * len(o.shape(x))), o.shape(x))
+        slope = o.div(o.sub(x, y), _bounded(o, o.mul(x, one_less), 1e-12))
+        return o.mul(share, slope), o.mul(share, o.sub(o.log(one_less), o.log(x)))
 
     def solve(self, x: Any, grad: Any) -> Any:
         return 1 / (1 + (-x).exp()) - grad if self.logits else x - grad * x * (1 - x)

@@ -145,7 +145,7 @@ class Silu(Pointwise):
 
     key = "silu"
     torch = "F.silu({x0})"
-    fused = (Fused("dy0 x0", "x0", "aten.silu_backward({dy0}, {x0})"),)
+    fused = (Fused("dy0 x0", "x0", "silu_backward({dy0}, {x0})"),)
 
     def definition(self, o: Any, x: Any) -> Any:
         return o.mul(x, o.apply(Sigmoid(), x))

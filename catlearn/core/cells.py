@@ -21,7 +21,7 @@ from catlearn import errors
 from catlearn.core.combinators import copy, id
 from catlearn.core.op import Param
 from catlearn.core.spaces import Space, parameter
-from catlearn.core.term import Wiring
+from catlearn.core.term import Wiring, check_name
 
 if TYPE_CHECKING:
     from catlearn.core.term import Term
@@ -42,10 +42,15 @@ class Cell:
     title: str = field(default="cell", compare=False)
 
     def __post_init__(self) -> None:
+        for name, _ in self.sources:
+            for part in name.split(".") if isinstance(name, str) else [name]:
+                check_name(part)
         given = Space(tuple(param.wire for _, param in self.sources))
         if given != self.read.dom:
             raise errors.BadCell(f"{self.title}: read does not start from its sources",
                                  [f"sources  {given}", f"read     {self.read.dom} → {self.read.cod}"])  # fmt: skip
+        if not self.targets:
+            raise errors.BadCell(f"{self.title} has no targets, so nothing would read its sources", next="name what it reads")
         if len(self.targets) != len(self.read.cod):
             raise errors.BadCell(f"{self.title}: read has {len(self.read.cod)} outputs for {len(self.targets)} targets")
         if self.read.params:

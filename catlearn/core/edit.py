@@ -95,14 +95,16 @@ Tapped = tuple[Term, Space]  # the term dom → cod @ taps, and the taps
 class _Tap(_Located, Functor[Tapped]):
     def __init__(self, term: Term, names: set[str]) -> None:
         super().__init__(term)
-        self.names = names
+        self.names, self.found = names, set[str]()
 
     def box(self, box: Box) -> Tapped:
         _, place = self.box_name()
         return self.tapped(box, I, self.hit(place))
 
     def hit(self, place: Place) -> bool:
-        return ".".join("*" if part is None else part for part in place) in self.names  # no name has a star
+        name = ".".join("*" if part is None else part for part in place)  # no name has a star
+        self.found |= {name} & self.names
+        return name in self.names
 
     def tapped(self, term: Term, taps: Space, hit: bool) -> Tapped:
         if not hit:
@@ -167,11 +169,12 @@ class _Unroll(_Close):
         return seq(*(Scope(str(i), body, repeat.checkpoint, repeat.source, copy=True) for i in range(repeat.n)))
 
 
-def tapped(term: Term, names: set[str], places: set[Place]) -> Term:
-    """``term`` with the outputs of the named scopes and boxes, which stand in these places, as further outputs, in writing order."""
+def tapped(term: Term, names: set[str], places: set[Place]) -> tuple[Term, set[str]]:
+    """``term`` with the outputs of the named scopes and boxes, which stand in these places, as further outputs, in writing order; and
+    the names found: what a cell reads with, and the further runs of a shared box, stand in the graph but not in the term."""
     term = _Unroll(term, places)(term)
-    result, _ = _Tap(term, names)(term)
-    return result
+    tap = _Tap(term, names)
+    return tap(term)[0], tap.found
 
 
 __all__ = ["close", "mark_checkpoints", "replace", "tapped"]

@@ -5,7 +5,7 @@ A frame either runs a term on wires or does one of the small things between term
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -46,6 +46,8 @@ class _Lowering:
         self.owners: dict[str, Any] = {}
         self.places: dict[str, Any] = {}  # where the owners were written
         self.keys: dict[str, int] = {}
+        self.scopes: set[str] = set()
+        self.shared: list[tuple[int, int]] = []  # the shared repeats around: how many reparametrisations and scopes are outside
         self.todo: list[Callable[[], None]] = []
         self.results: list[list[int]] = []
 
@@ -57,7 +59,7 @@ class _Lowering:
             self.todo.pop()()
         graph.outputs = tuple(self.results.pop())
         graph.root.dom, graph.root.cod = graph.inputs, graph.outputs
-        check_prefixes(graph.params)
+        check_prefixes(graph.params, graph.states, self.scopes)
         return graph
 
     # Every visit leaves exactly one list of wires on `results`.
@@ -102,6 +104,7 @@ class _Lowering:
         parent = self.regions[-1]
         region = Region((*parent.path, name), dom=tuple(wires), checkpoint=checkpoint, repeated=repeated)
         parent.items.append(region)
+        self.scopes.add(".".join(region.path))
         self.regions.append(region)
 
         def leave() -> None:
@@ -124,7 +127,11 @@ class _Lowering:
 
         def finish() -> None:
             self.next_name = after
+            if term.shared:
+                self.shared.pop()
 
+        if term.shared:
+            self.shared.append((len(self.reparams), len(self.regions) - 1))
         self.todo.append(finish)
         self.todo += [lambda i=i: iteration(i) for i in reversed(range(term.n))]
 
@@ -211,8 +218,10 @@ class _Lowering:
         # the reading happens in the innermost scope that holds all targets and their reader, before the part being lowered now
         paths = [where, *(context.path + origins[target].path for target in cell.targets)]
         depth = next((i for i, step in enumerate(zip(*paths, strict=False)) if len(set(step)) > 1), min(map(len, paths)))
+        depth = min([depth, *(region for reparams, region in self.shared if reparams > level)])  # every run reads the one value
         here, nodes = self.regions[depth], Region()
-        owner, place = (id(cell), context.prefix), f"{cell.title} at {context.term.source}" if context.term.source else cell.title
+        owner = (id(context.term), id(cell), context.prefix)  # one cell may act in two places, and reads its own parameters in each
+        place = f"{cell.title} at {context.term.source}" if context.term.source else cell.title
         sources = [self.param(context.prefix + name, param, owner, place, False, level, here.path) for name, param in cell.sources]
         outs = self.graph.splice(cell.read.graph, sources, nodes, f"{targets[0]}/")
         position = len(here.items) if here is self.regions[-1] else len(here.items) - 1
@@ -222,12 +231,18 @@ class _Lowering:
         self.graph.aliases.update({t: names[o] for t, o in zip(targets, outs, strict=True) if o in names and names[o] != t})
 
 
-def check_prefixes(params: Any) -> None:
-    """No name may be another's prefix: ``a`` beside ``a.b`` cannot both be kept in one module."""
+def check_prefixes(params: Collection[str], states: Collection[str], scopes: Collection[str]) -> None:
+    """A module keeps one thing under a name: no tensor may be called as another one, as a scope, or as a prefix of another one."""
     for key in params:
+        if key in states:
+            raise errors.NameConflict(f"{key!r} is a parameter and a state at once", next="rename one of them")
+    for key in (*params, *states):
         parts = key.split(".")
         for i in range(1, len(parts)):
             prefix = ".".join(parts[:i])
-            if prefix in params:
+            if prefix in params or prefix in states:
                 raise errors.NameConflict(f"the parameters {prefix!r} and {key!r} cannot stand side by side",
                                           [f"{prefix!r} would be a tensor and a module at once"], "rename one of them")  # fmt: skip
+        if key in scopes:
+            raise errors.NameConflict(f"{key!r} is a parameter and a scope at once",
+                                      [f"{key!r} would be a tensor and a module at once"], "rename one of them")  # fmt: skip

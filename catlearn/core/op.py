@@ -29,7 +29,8 @@ _REGISTRY: dict[str, type[Op]] = {}
 class Init:
     """How a parameter starts: a distribution by name and its numbers; torch turns it into a tensor.
 
-    ``uniform(low, high)``, ``normal(mean, std)``, ``constant(value)``, ``eye()``; ``per`` is what to say about its origin.
+    ``uniform(low, high)``, ``normal(mean, std)``, ``normals(std, ...)`` (one std for each position of the first axis),
+    ``constant(value)``, ``eye()``; ``per`` is what to say about its origin.
     """
 
     kind: str
@@ -147,11 +148,12 @@ class Op(ABC):
 
 
 def _forgotten(value: Any) -> Any:
-    """What ``==`` does not see of an attribute: a float that is no integer, the sign of a zero; also inside tuples and ops."""
+    """What ``==`` does not see of an attribute: a float that is no integer or a large one (1e23 is read as 10²³, ``int(1e23)`` is
+    another number), the sign of a zero; also inside tuples and ops."""
     if isinstance(value, float):
         if value == 0.0:
             return "-0" if copysign(1.0, value) < 0 else None
-        return None if value.is_integer() else "float"
+        return None if value.is_integer() and abs(value) < 2**53 else "float"
     if isinstance(value, tuple):
         found = tuple(map(_forgotten, value))
         return found if any(x is not None for x in found) else None

@@ -3,7 +3,9 @@
 Every parameter becomes a point at the start, every node an explicit box; between two boxes stands one wiring that brings the
 arguments forward, copies what is still needed and discards what is not.
 
-Law: ``same(raise_graph(f.graph), f)``, with equal parameter names.
+Parameters, states and effects keep the names they have, and these are closed now: a raised term cannot tell where an open name stood.
+
+Law: ``same(raise_graph(f.graph), f)`` if f has no open names; the parameters' names are those of f always.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ def raise_graph(graph: Graph) -> Term:
         last_use.update(dict.fromkeys(_without_state(node, node.args), i))
     last_use.update(dict.fromkeys(graph.outputs, len(nodes)))
 
+    closed = {*graph.params, *(node.name for node in nodes if node.op.effect != "pure")}
     points = [point(name, param) for name, param in graph.params.items()]
     live = [*(graph.param_wires[name] for name in graph.params), *graph.inputs]
     steps: list[Term] = [par(*points, id(graph.space(graph.inputs)))]
@@ -33,7 +36,7 @@ def raise_graph(graph: Graph) -> Term:
         position = {wire: k for k, wire in enumerate(live)}
         kept = [wire for wire in dict.fromkeys(live) if last_use.get(wire, -1) > i]
         steps.append(_wiring(graph.space(live), [position[w] for w in (*args, *kept)]))
-        name = None if node.op.effect == "pure" else node.name
+        name = _name(node, closed, i)
         box = Box(Explicit(node.op, graph.space(outs), node.data), graph.space(args), name)
         steps.append(box @ id(graph.space(kept)) if kept else box)
         live = [*outs, *kept]
@@ -42,9 +45,17 @@ def raise_graph(graph: Graph) -> Term:
     steps = [step for step in steps if not (isinstance(step, Wiring) and step.targets is None)]
     term = seq(*steps) if steps else id(graph.space(graph.inputs))
     written = {name: graph.origins.get(name, Origin(None, (), ()))._replace(box=None) for name in (*graph.params, *graph.origins)}
-    graph = replace(graph, origins=written)  # the boxes of this term own no parameters
+    graph = replace(graph, origins=written, open=set())  # the boxes of this term own no parameters
     object.__setattr__(term, "graph", graph)  # what lowering it again would give, up to numbering
     return term
+
+
+def _name(node: Node, closed: set[str], i: int) -> str | None:
+    """The name of a box: its own if it has an effect, otherwise an open one, or one that no closed name can be."""
+    if node.op.effect != "pure":
+        return node.name
+    base = node.op.name
+    return f"{base}#raised{i}" if any(name == base or name.startswith(f"{base}_") for name in closed) else None
 
 
 def _without_state(node: Node, wires: tuple[int, ...]) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ class Selection:
     def tie(self, into: str | None = None) -> Term:
         """All selected parameters become one: one entry in ``state_dict``, one gradient. It keeps the first one's name."""
         some = self._some()
-        return reparam(self.term, [tied(some, into or next(iter(some)))])
+        return reparam(self.term, [tied(some, next(iter(some)) if into is None else into)])
 
     def rename(self, new: str | Callable[[str], str]) -> Term:
         """The selected parameters under other names."""
@@ -90,7 +90,11 @@ class Selection:
         chosen = set(self.names())
         if not chosen:
             raise errors.NothingMatched(self.pattern, list(_parts(self.term)), "scope or box")
-        return tapped(self.term, chosen, set().union(*(places for name, places in _parts(self.term).items() if name in chosen)))
+        places = set().union(*(places for name, places in _parts(self.term).items() if name in chosen))
+        term, found = tapped(self.term, chosen, places)
+        if not found:
+            raise errors.NothingMatched(self.pattern, list(_parts(self.term)), "scope or box of the term itself (cells cannot be tapped)")
+        return term
 
     def _some(self) -> Mapping[str, Param]:
         if not self.params:

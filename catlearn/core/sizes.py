@@ -65,6 +65,8 @@ class Poly:
         return -self + other
 
     def __pow__(self, power: int) -> Size:
+        if power < 0:
+            raise NotDivisible(f"({self}) ** {power} is no size", next="sizes are polynomials; use // where it comes out")
         result: Size = 1
         for _ in range(power):
             result = result * self

@@ -332,7 +332,8 @@ def tokens(term: Term) -> Iterator[tuple[Any, ...]]:
 
 
 def check_name(name: str, dots: bool = False) -> None:
-    """Names are non-empty and have no dots (they separate scopes) and no ``#`` (it numbers the runs of an effect)."""
+    """Names are non-empty and have no dots (they separate scopes) and no ``#`` (it numbers the runs of an effect); ``..._reverse`` is
+    what the boxes of a backward pass are called."""
     if (
         not isinstance(name, str)
         or not name
@@ -342,6 +343,8 @@ def check_name(name: str, dots: bool = False) -> None:
     ):
         raise errors.NameConflict(f"{name!r} is no usable name", ["names are non-empty strings without . * | ? [ ] #"],
                                   'nest scopes instead of dots: f.named("b").named("a") gives a.b')  # fmt: skip
+    if name.endswith("_reverse") and not dots:
+        raise errors.NameConflict(f"{name!r} is no usable name", ["names in _reverse are those of the backward pass"], "choose another one")
 
 
 def as_term(other: Any, dom: Space | None, what: str) -> Term:

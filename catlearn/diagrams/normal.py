@@ -35,19 +35,18 @@ Terms: TypeAlias = Iterable[tuple[Any, int]]
 
 
 def normal_terms(d: Diagram, n: int) -> Iterator[tuple[Diagram, int]]:
-    """The diagram at size n in the basis, as diagrams with integer coefficients, some perhaps repeated."""
+    """A diagram of a sum (so its legs are in order) at size n in the basis, with integer coefficients; some may be repeated."""
     k, l, m = d.k, d.l, d.k + d.l
     if d.group == "Sp":
         matching = tuple(sorted(d.deltas + d.arcs))
         for pairs, c in straighten(matching, lambda arcs: pfaffian(arcs, n // 2), lambda arcs: -crossings(arcs)):
             yield d.build(k, l, Network(pairs), n), c
     elif d.group in ("O", "SO"):
-        signature, positive = d.oriented()
-        free = [leg[0] for legs in positive.coupons for leg in legs]
-        extended = tuple(sorted((*positive.deltas, *((point, m + j) for j, point in enumerate(free)))))
+        free = [leg[0] for legs in d.coupons for leg in legs]
+        extended = tuple(sorted((*d.deltas, *((point, m + j) for j, point in enumerate(free)))))
         for arcs, c in straighten(extended, lambda arcs: minor(arcs, n, m), lambda arcs: arcs):
             legs = tuple((a,) for a, b in arcs if b >= m)
-            yield d.build(k, l, Network(tuple(arc for arc in arcs if arc[1] < m), (), (legs,) if legs else ()), n), c * signature
+            yield d.build(k, l, Network(tuple(arc for arc in arcs if arc[1] < m), (), (legs,) if legs else ()), n), c
     elif not d.coupons:
         for blocks, c in coarse(d.deltas, n):
             yield d.build(k, l, Network(blocks), n), c

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from catlearn import errors
-from catlearn.core.spaces import Space
-from catlearn.meanings.checks import problems
+from catlearn.core.term import Term
+from catlearn.meanings.checks import problems, targets
 from catlearn.meanings.initialise import generator, seed_of
 
 Batch = tuple[torch.Tensor, ...]
@@ -33,7 +33,7 @@ class Data(ABC):
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch without the first ``skip``."""
 
-    def check(self, dom: Space, what: str) -> None:
+    def check(self, closed: Term, what: str) -> None:
         """Whether the tensors fit the closed network; ``BadInput`` tells what does not, before anything is computed."""
         return None
 
@@ -61,6 +61,10 @@ class Tensors(Data):
             raise errors.BadTraining(
                 "the data has no examples", [f"tensor {i}: shape {tuple(t.shape)}" for i, t in enumerate(self.tensors)]
             )
+        if len(devices := {str(t.device) for t in self.tensors}) > 1 or "meta" in devices:
+            raise errors.BadTraining("the tensors are on several devices, or on one that holds no numbers",
+                                     [f"tensor {i}: on {t.device}" for i, t in enumerate(self.tensors)],
+                                     "bring them to one: x.to(...), or fit(..., device=...)")  # fmt: skip
         self.batches = -(-self.examples // self.batch_size)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
@@ -74,10 +78,10 @@ class Tensors(Data):
             chosen = order[start : start + size]
             yield tuple(t[chosen] for t in self.tensors)
 
-    def check(self, dom: Space, what: str) -> None:
-        if rows := problems(dom, self.tensors):
+    def check(self, closed: Term, what: str) -> None:
+        if rows := problems(closed.dom, self.tensors, ignoring=targets(closed.graph)):
             raise errors.BadInput(f"the {what} data does not fit the network and its loss", rows,
-                                  f"needed are {dom}, each with the examples as first axis")  # fmt: skip
+                                  f"needed are {closed.dom}, each with the examples as first axis")  # fmt: skip
 
 
 @dataclass

@@ -129,10 +129,10 @@ class _Run:
         self.learner, self.options, self.interrupt = learner, options, interrupt
         o = options
         self.train = datasets.of(train, o.batch_size, o.shuffle, o.seed, o.device)
-        self.train.check(learner.closed.dom, "training")
+        self.train.check(learner.closed, "training")
         self.val = None if val is None else datasets.of(val, max(o.batch_size, 256), False, o.seed, o.device)
         if self.val:
-            self.val.check(learner.closed.dom, "validation")
+            self.val.check(learner.closed, "validation")
         self.metrics, self.schedule = as_metrics(o.metrics), as_schedule(o.schedule)
         self.check_monitor()
         self.records = Records(learner, o, self.train, self.schedule)

@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 import torch
 
-from catlearn import errors
 from catlearn.core.graph import Region
 from catlearn.core.term import Term
 from catlearn.meanings.checks import explain_failure
@@ -92,7 +91,3 @@ def checkpointed(term: Term) -> bool:
 def explain(term: Term, batch: Sequence[Any], p: Tensors, error: BaseException) -> None:
     """Raise ``BadInput`` if a batch does not fit the closed term; return if it does."""
     explain_failure(term.graph, batch, list(p.items()), error)
-    for i, (x, wire) in enumerate(zip(batch, term.dom, strict=True)):
-        if wire.kind == "index" and isinstance(wire.bound, int) and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < wire.bound:
-            row = f"input {i}: values from {int(x.min())} to {int(x.max())}, needed 0 to {wire.bound - 1}"
-            raise errors.BadInput("an index is out of range", [row]) from error

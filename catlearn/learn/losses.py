@@ -55,7 +55,7 @@ class LossSchema(Schema):  # pyright: ignore[reportIncompatibleMethodOverride] -
 
     def _op(self, dom: Space) -> Op:
         if self.kind is CrossEntropy and len(dom) == 2 and dom[1].kind == "float":
-            return SoftCrossEntropy()
+            return SoftCrossEntropy(reduce=isinstance(self.op, Loss) and self.op.reduce)
         return self.op or self.kind()
 
 

@@ -18,14 +18,12 @@ from typing import Any
 import torch
 
 from catlearn import errors
+from catlearn.boxes.entropy import IGNORED
 from catlearn.learn import gradient
 from catlearn.learn.cells import kernels
 from catlearn.learn.learner import Learner, LearnerState
 from catlearn.learn.transforms import clip_norm as clip
 from catlearn.meanings.initialise import seed_of
-
-IGNORED = -100
-"""The label that torch's cross entropy leaves out of its mean."""
 
 
 class Training:
@@ -115,6 +113,8 @@ class Training:
             if wire.kind == "index" and x.numel() and bool((x == IGNORED).all()):
                 return f"input {i}: every label is {IGNORED}, which the loss leaves out, so it is a mean of nothing", "look at the data"
         if first:
+            if first.startswith("input"):
+                return f"first not finite: {first}", "look at the data"
             return f"first not finite: {first}", "lower the rate, clip (clip_norm=1.0), or look at the data"
         sizes = {name: float(p.abs().max()) for name, p in self.params.items() if p.numel() and p.is_floating_point()}
         largest = max(sizes, key=lambda name: sizes[name], default=None)

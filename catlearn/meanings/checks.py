@@ -6,12 +6,14 @@ all data wires. The checks are plain Python on shapes and dtypes: no aten op is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
 
 from catlearn import errors
+from catlearn.boxes.constant import has_memory
+from catlearn.boxes.entropy import IGNORED, CrossEntropy
 from catlearn.core.graph import Graph
 from catlearn.core.sizes import Size, evaluate
 from catlearn.core.spaces import Space, Wire
@@ -66,11 +68,12 @@ def known_size(size: Size, sizes: Mapping[str, int]) -> int | None:
         return None
 
 
-def refuser(dom: Space, sizes: Mapping[str, int], labels: Sequence[str] | None = None) -> Callable[..., NoReturn]:
+def refuser(graph: Graph, sizes: Mapping[str, int], labels: Sequence[str] | None = None) -> Callable[..., NoReturn]:
     """The function that generated code calls when a check fails."""
+    dom = graph.space(graph.inputs)
 
     def refuse(*inputs: Any) -> NoReturn:
-        rows = problems(dom, inputs, sizes, labels)
+        rows = problems(dom, inputs, sizes, labels, targets(graph))
         raise errors.BadInput("the inputs do not fit the term", rows, f"the term starts from {dom}; batch axes come first")
 
     return refuse
@@ -83,24 +86,35 @@ def kind_of(x: torch.Tensor) -> str:
     return {torch.bool: "bool", torch.int64: "index"}.get(x.dtype, str(x.dtype))
 
 
-def problems(dom: Space, inputs: Sequence[Any], sizes: Mapping[str, int] = {}, labels: Sequence[str] | None = None) -> list[str]:
-    """What is wrong with these inputs for this domain, in words; empty if nothing is."""
+def targets(graph: Graph) -> set[int]:
+    """The places of the inputs that are labels of a cross entropy and nothing else: there a label may say that it does not count."""
+    readers: dict[int, list[bool]] = {}
+    for node in graph.root.nodes():
+        op = getattr(node.op, "of", node.op)  # its reverse reads them too
+        for arg in node.args:
+            readers.setdefault(arg, []).append(isinstance(op, CrossEntropy))
+    return {i for i, wire in enumerate(graph.inputs) if wire in readers and all(readers[wire])}
+
+
+def problems(dom: Space, inputs: Sequence[Any], sizes: Mapping[str, int] = {}, labels: Sequence[str] | None = None,
+             ignoring: Collection[int] = ()) -> list[str]:  # fmt: skip
+    """What is wrong with these inputs for this domain, in words; empty if nothing is. Inputs ``ignoring`` may hold the label −100."""
     if len(inputs) != len(dom):
         return [f"{len(inputs)} inputs given, {len(dom)} needed: {dom}"]
     labels = labels or [f"input {i}" for i in range(len(dom))]
     rows, values = [], dict(sizes)
     named = list(zip(labels, inputs, dom, strict=True))
-    for label, x, wire in named:
+    for _, x, wire in named:
+        _bind(x, wire, values)
+    for i, (label, x, wire) in enumerate(named):
         if not isinstance(x, torch.Tensor):
             rows.append(f"{label}: given {type(x).__name__}, needed a torch.Tensor")
         elif (problem := _shape_problem(x, wire, values)) is not None:
             rows.append(f"{label}: given shape {tuple(x.shape)}, needed (*batch, {', '.join(map(str, wire.shape))}){problem}")
         elif kind_of(x) != wire.kind:
             rows.append(f"{label}: given {x.dtype}, needed {KINDS[wire.kind]} tensor for {wire}")
-        elif wire.kind == "index" and isinstance(wire.bound, int) and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < wire.bound:
-            rows.append(
-                f"{label}: given values from {int(x.min())} to {int(x.max())}, out of range: needed 0 to {wire.bound - 1} for {wire}"
-            )
+        elif (given := _outside(x, wire, i in ignoring)) is not None:
+            rows.append(f"{label}: given values {given}, out of range: needed 0 to {wire.bound - 1} for {wire}")  # type: ignore[operator]
     if not rows:
         batches = {tuple(x.shape)[: len(x.shape) - len(wire.axes)]: label for label, x, wire in named if wire.batched}
         if len(batches) > 1:
@@ -108,18 +122,33 @@ def problems(dom: Space, inputs: Sequence[Any], sizes: Mapping[str, int] = {}, l
     return rows
 
 
-def _shape_problem(x: torch.Tensor, wire: Wire, values: dict[str, int]) -> str | None:
-    """None if the event shape fits; else what the symbolic sizes are here, if any. Binds sizes that have no value yet."""
+def _outside(x: torch.Tensor, wire: Wire, ignoring: bool) -> str | None:
+    """The range of the values of an index that are not below its bound, None if all are, or if there are none to be seen."""
+    if wire.kind != "index" or not isinstance(wire.bound, int) or x.is_meta or not has_memory(x):
+        return None
+    if ignoring:
+        x = x[x != IGNORED]
+    if not x.numel() or 0 <= int(x.min()) <= int(x.max()) < wire.bound:
+        return None
+    return f"from {int(x.min())} to {int(x.max())}"
+
+
+def _bind(x: Any, wire: Wire, values: dict[str, int]) -> None:
+    """Gives a value to the sizes that are symbols and have none yet; the first input that has them as an axis says which."""
+    if isinstance(x, torch.Tensor) and x.dim() >= len(wire.axes):
+        for actual, size in zip(x.shape[x.dim() - len(wire.axes) :], wire.shape, strict=True):
+            if (d := symbol(size)) is not None:
+                values.setdefault(d.name, int(actual))
+
+
+def _shape_problem(x: torch.Tensor, wire: Wire, values: Mapping[str, int]) -> str | None:
+    """None if the event shape fits; else what the symbolic sizes are here, if any."""
     if x.dim() < len(wire.axes):
         return ""
     wrong = False
     for actual, size in zip(x.shape[x.dim() - len(wire.axes) :], wire.shape, strict=True):
-        d = symbol(size)
-        if d is not None and d.name not in values:
-            values[d.name] = int(actual)
-            wrong |= actual < d.min
-        known = known_size(size, values)
-        wrong |= known is not None and known != actual
+        d, known = symbol(size), known_size(size, values)
+        wrong |= (d is not None and actual < d.min) or (known is not None and known != actual)
     if not wrong:
         return None
     return "".join(f", where {d.name} is {values[d.name]}, at least {d.min}" for d in sorted(wire.dims) if d.name in values)
@@ -128,16 +157,16 @@ def _shape_problem(x: torch.Tensor, wire: Wire, values: dict[str, int]) -> str |
 def explain_failure(graph: Graph, inputs: Sequence[Any], params: Sequence[tuple[str, torch.Tensor]], error: BaseException) -> None:
     """Raise ``BadInput`` from a torch error if the inputs do not fit the term; return if they do."""
     dom = graph.space(graph.inputs)
-    rows = problems(dom, inputs)
-    if not rows:
-        floats = [(f"input {i}", x) for i, (x, wire) in enumerate(zip(inputs, dom, strict=True)) if wire.kind == "float"] + list(params)
-        for what in ("dtype", "device"):
-            kinds: dict[Any, str] = {}
-            for name, x in floats:
-                if x.is_floating_point() or what == "device":
-                    kinds.setdefault(getattr(x, what), name)
-            if len(kinds) > 1:
-                rows.append(f"two {what}s: " + ", ".join(f"{name} has {kind}" for kind, name in kinds.items()))
+    if rows := problems(dom, inputs, ignoring=targets(graph)):
+        raise errors.BadInput("the inputs do not fit the term", rows, f"the term starts from {dom}; batch axes come first") from error
+    tensors = [*((f"input {i}", x) for i, x in enumerate(inputs)), *params]
+    for what in ("dtype", "device"):
+        kinds: dict[Any, str] = {}
+        for name, x in tensors:
+            if x.is_floating_point() or what == "device":
+                kinds.setdefault(getattr(x, what), name)
+        if len(kinds) > 1:
+            rows.append(f"two {what}s: " + ", ".join(f"{name} has {kind}" for kind, name in kinds.items()))
     if not rows and torch.is_autocast_enabled("cpu" if not params else params[0][1].device.type) and _written_backward(graph):
         rows.append("autocast is on, and a backward pass that is written out as a network has one dtype: use autograd on the forward one")
     if rows:

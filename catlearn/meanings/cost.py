@@ -28,7 +28,7 @@ from catlearn.boxes.shape import Broadcast, Flatten, Reshape, Transpose
 from catlearn.core.graph import Graph, Node, Region
 from catlearn.core.op import Param, typecheck
 from catlearn.core.select import matcher
-from catlearn.core.sizes import Poly, Size
+from catlearn.core.sizes import Poly, Size, check_size
 from catlearn.core.spaces import Space, Wire
 from catlearn.core.term import Term
 from catlearn.meanings.reverse import reverse_graph
@@ -151,7 +151,11 @@ class Cost:
 
 
 def cost(term: Term, batch: Size = 1) -> Cost:
-    """Parameters, operations and kept activations of a term, for a batch of this size (an integer or a ``cl.dim``)."""
+    """Parameters, operations and kept activations of a term, for a batch of this size (an integer or a ``cl.dim``).
+
+    Raises ``BadSpace`` for a batch that is no size.
+    """
+    check_size(batch, "cost: batch")
     graph = term.graph
     sources = _sources(graph)
     kept = _kept(graph, batch)
@@ -159,7 +163,7 @@ def cost(term: Term, batch: Size = 1) -> Cost:
     for scope, node in _located(graph.root):
         read = dict.fromkeys(name for arg in node.args for name in sources.get(arg, ()))
         entries.append(_Entry(node.name, scope, _flops(graph, node, batch), kept.pop(node.name, 0), tuple(read)))
-    entries += [_Entry(name, (), 0, size, ()) for name, size in kept.items()]
+    entries += [_Entry(name or "inputs", (), 0, size, ()) for name, size in kept.items()]
     repeats = frozenset(region.path for region in _regions(graph.root) if region.repeated)
     return Cost(tuple(entries), dict(graph.params), repeats, batch)
 
@@ -191,7 +195,7 @@ def _sources(graph: Graph) -> dict[int, tuple[str, ...]]:
 
 
 def _kept(graph: Graph, batch: Size) -> dict[str, Size]:
-    """Bytes kept for the backward pass by the box that makes them; ``inputs`` stands for the term's own."""
+    """Bytes kept for the backward pass by the box that makes them; the empty name stands for the term's own inputs."""
     backward = graph
     if not any(node.name.endswith("_reverse") for node in graph.root.nodes()):
         backward = reverse_graph(graph)
@@ -203,15 +207,15 @@ def _kept(graph: Graph, batch: Size) -> dict[str, Size]:
     found: dict[str, Size] = {}
     inside = [".".join(region.path) + "." for region in _regions(graph.root) if region.checkpoint]
     for wire in bases:
-        name = maker[wire].name if wire in maker else "inputs"
-        if wire in free or name.startswith(tuple(inside)) or (name == "inputs" and wire not in graph.inputs):
+        name = maker[wire].name if wire in maker else ""
+        if wire in free or name.startswith(tuple(inside)) or (not name and wire not in graph.inputs):
             continue
         found[name] = _bytes(backward.wires[wire], batch) + found.get(name, 0)
     own = {o: node.name for node in graph.root.nodes() for o in node.outs}
     for region in _regions(graph.root):
         if region.checkpoint:
             for wire in dict.fromkeys(region.dom):
-                name = own.get(wire, "inputs")
+                name = own.get(wire, "")
                 if name not in found:
                     found[name] = _bytes(graph.wires[wire], batch)
     return found

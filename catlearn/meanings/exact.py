@@ -30,7 +30,7 @@ from catlearn.core.graph import Graph, Node
 from catlearn.core.op import Op, typecheck
 from catlearn.core.sizes import Dim, Poly, Size
 from catlearn.core.sizes import evaluate as evaluate_size
-from catlearn.core.spaces import Axis, Space, Wire
+from catlearn.core.spaces import Axis, Group, Space, Wire
 from catlearn.core.term import Term
 from catlearn.meanings.rules import RULES, Array, asarray, each
 
@@ -67,8 +67,13 @@ class Exact(Ops[Value]):
         """A number written in a term (an int, a Fraction, a float read as a decimal) in the base; raises ``NoRule``."""
 
     def entry(self, x: Any) -> Any:
-        """An entry of given data in the base: as ``number``, but a float is read bit for bit."""
-        return self.number(Fraction(x) if isinstance(x, float) and math.isfinite(x) else x)
+        """An entry of given data in the base: as ``number``, but a float is read bit for bit. Raises ``BadInput`` for what is no number."""
+        if x != x or isinstance(x, list):
+            raise errors.BadInput(f"an entry is {x}", next="give numbers, in rows of one length")
+        try:
+            return self.number(Fraction(x) if isinstance(x, float) and math.isfinite(x) else int(x) if isinstance(x, bool) else x)
+        except (TypeError, ValueError, SyntaxError) as error:
+            raise errors.BadInput(f"{x!r} is no number of {self.base}", next="give numbers, in rows of one length") from error
 
     def raised(self, x: Any, exponent: Any) -> Any:
         """x to a constant exponent."""
@@ -82,7 +87,7 @@ class Exact(Ops[Value]):
         """Nested lists, an array or a tensor as a value; on a wire of its shape, or on the given one."""
         given = tuple(x.shape) if hasattr(x, "shape") else None
         raw = np.array(x.tolist() if hasattr(x, "tolist") else x, dtype=object)
-        convert = self.entry if wire is None or wire.kind == "float" else int
+        convert = self.entry if wire is None or wire.kind == "float" else _integer
         array = each(convert, raw if given is None else raw.reshape(given))
         return Value(array, wire or Wire(tuple(Axis(n) for n in array.shape)))
 
@@ -188,7 +193,9 @@ def evaluate(term: Term, base: str | Exact, inputs: Sequence[Any] = (), params: 
     o = base_of(base)
     xs = [o.value(x, wire) for x, wire in zip(inputs, term.dom, strict=True)]
     ps = {name: o.value(params[name], param.wire) for name, param in graph.params.items()}
-    o.sizes = _sizes([(f"input {i}", x) for i, x in enumerate(xs)] + list(ps.items()))
+    given = [(f"input {i}", x) for i, x in enumerate(xs)] + list(ps.items())
+    o.sizes = _sizes(given)
+    _bounds(given, o.sizes)
     outs = o.run(graph, xs, ps)
     return outs[0] if len(outs) == 1 else tuple(outs)
 
@@ -220,6 +227,28 @@ def _sizes(values: Sequence[tuple[str, Value]]) -> dict[str, int]:
     if rows:
         raise errors.BadInput("an array has the wrong shape", rows, "exact meanings take single events, without batch axes")
     return found
+
+
+def _integer(x: Any) -> int:
+    """An entry of an index or boolean wire; nothing is rounded."""
+    n = int(x)
+    if n != x:
+        raise errors.BadInput(f"{x} is no integer", next="index and boolean wires take integers and truth values")
+    return n
+
+
+def _bounds(values: Sequence[tuple[str, Value]], sizes: Mapping[str, int]) -> None:
+    """The entries of index and boolean wires lie where their wires say."""
+    rows = []
+    for what, value in values:
+        wire = value.type
+        bound = 2 if wire.kind == "bool" else wire.bound.n if isinstance(wire.bound, Group) else wire.bound
+        if wire.kind == "float" or bound is None:
+            continue
+        least = evaluate_size(bound, sizes, what)
+        rows += [f"{what}: {x} is not in range({least})" for x in value.array.flat if not 0 <= x < least][:3]
+    if rows:
+        raise errors.BadInput("an entry is out of bounds", rows)
 
 
 def _symbol(size: Poly) -> Dim | None:

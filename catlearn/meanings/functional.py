@@ -48,7 +48,7 @@ def function(
     objects: dict[str, Any] = {}
     code = function_code(graph, sizes, check, objects)
     file = f"<catlearn function {next(_serial)}>"
-    space = {**runtime.NAMESPACE, **objects, "refuse": refuser(graph.space(graph.inputs), sizes or {}, labels)}
+    space = {**runtime.NAMESPACE, **objects, "refuse": refuser(graph, sizes or {}, labels)}
     run: Any = defined(code, file, space, "run")
     run.code = code
     return run

@@ -48,6 +48,9 @@ def start(name: str, param: Param, seed: int = 0, sizes: Mapping[str, int] = {},
         draw.uniform_(*init.numbers, generator=generator(seed, name))
     elif init.kind == "normal":
         draw.normal_(*init.numbers, generator=generator(seed, name))
+    elif init.kind == "normals":
+        draw.normal_(generator=generator(seed, name))
+        draw *= torch.tensor(init.numbers, dtype=draw.dtype).reshape(-1, *[1] * (draw.dim() - 1))
     else:
         raise errors.ParamMismatch(shapes={name: f"unknown initialiser {init.kind!r}"})
     return draw.to(kind)
@@ -65,7 +68,11 @@ def check_params(params: Mapping[str, Param], given: Mapping[str, Any], sizes: M
     for name, param in params.items():
         if name in given:
             needed = tuple(s if isinstance(s, int) or not set(sizes) else evaluate(s, sizes) for s in param.wire.shape)
-            actual = tuple(given[name].shape)
+            actual = getattr(given[name], "shape", None)
+            if actual is None:
+                shapes[name] = f"given a {type(given[name]).__name__}, needed a tensor {needed}"
+                continue
+            actual = tuple(actual)
             if len(needed) != len(actual) or any(isinstance(n, int) and n != a for n, a in zip(needed, actual, strict=False)):
                 shapes[name] = f"given {actual}, needed {needed}"
     if missing or unexpected or shapes:

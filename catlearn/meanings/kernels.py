@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from catlearn import errors
+from catlearn.boxes.constant import has_memory
 from catlearn.meanings.initialise import generator
+from catlearn.meanings.opaque import reversed_in_transform, vjp
 
 aten = torch.ops.aten
 Tensor = torch.Tensor
@@ -30,10 +32,14 @@ class Kept:
     y: Tensor
     inputs: tuple[Tensor | None, ...]
     again: bool  # whether the gradient may itself be differentiated
+    pull: Callable[..., tuple[Tensor, ...]] | None = None  # in a transform or a trace: the cotangents of the floats
 
     @classmethod
     def of(cls, f: Callable[..., Tensor], *args: Tensor | None) -> Kept:
         """Run f on these tensors, recording its history."""
+        if not all(a is None or has_memory(a) for a in args):
+            (y,), pull = reversed_in_transform(f, args, [i for i, a in enumerate(args) if a is not None and a.is_floating_point()])
+            return cls(y, args, True, pull)
         again = torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in args)
         with torch.enable_grad():
             inputs = tuple(_leaf(a, again) for a in args)
@@ -45,6 +51,10 @@ class Kept:
 
     def back(self, dy: Tensor, mask: Sequence[bool]) -> tuple[Tensor | None, ...]:
         """The cotangents of the inputs that ``mask`` wants; None for the others."""
+        if self.pull is not None:
+            found = iter(self.pull((dy,)))
+            all_of_them = [next(found) if x is not None and x.is_floating_point() else None for x in self.inputs]
+            return tuple(g if want else None for g, want in zip(all_of_them, mask, strict=False))
         wanted = [x for x, want in zip(self.inputs, mask, strict=False) if want and x is not None]
         grads = iter(torch.autograd.grad(self.y, wanted, dy, create_graph=self.again, materialize_grads=True))
         return tuple(next(grads) if want and x is not None else None for x, want in zip(self.inputs, mask, strict=False))
@@ -71,11 +81,51 @@ def _lifted(mask: Tensor | None, lift: Lift) -> Tensor | None:
     return mask
 
 
+class FlashBackward(torch.autograd.Function):
+    """Torch's fused backward kernel of attention, which can itself be differentiated: by way of the attention written out."""
+
+    @staticmethod
+    def forward(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, normaliser: Tensor, mask: Tensor | None, causal: bool,
+                scale: float | None) -> tuple[Tensor, ...]:  # fmt: skip
+        backward = aten._scaled_dot_product_flash_attention_for_cpu_backward
+        return backward(dy, q, k, v, y, normaliser, 0.0, causal, attn_mask=mask, scale=scale)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        dy, q, k, v, _, _, mask, *ctx.options = inputs
+        ctx.save_for_backward(dy, q, k, v, mask)
+
+    @staticmethod
+    def backward(ctx: Any, *ddz: Tensor) -> Any:
+        (*args, mask), (causal, scale) = ctx.saved_tensors, ctx.options
+
+        def written_out(dy: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, ...]:
+            return attend_written_out(dy, q, k, v, mask, causal, scale)[:3]
+
+        return *vjp(written_out, tuple(args), ddz, range(4)), None, None, None, None, None
+
+
+def attend_written_out(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float | None) -> Any:
+    """The cotangents of q, k, v and the scores: Vaswani et al. 2017, arXiv:1706.03762, equation 1, reversed by the chain rule."""
+    factor = q.shape[-1] ** -0.5 if scale is None else scale
+    scores = q @ k.transpose(-2, -1) * factor
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    p = aten._safe_softmax(scores, -1)
+    dp = dy @ v.transpose(-2, -1)
+    ds = p * (dp - (p * dp).sum(-1, keepdim=True))
+    return ds @ k * factor, ds.transpose(-2, -1) @ q * factor, p.transpose(-2, -1) @ dy, ds
+
+
 def attend_saving(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False,
                   scale: float | None = None, lift: Lift = (0, 0)) -> tuple[Tensor, Any]:  # fmt: skip
     """Attention, by the kernel that ``F.scaled_dot_product_attention`` takes, and what is kept for the backward pass."""
     options = {"is_causal": is_causal, "scale": scale, "lift": lift}
     mask = _lifted(attn_mask, lift)
+    if not has_memory(q):  # in a transform or a trace, where neither the choice of a kernel nor the fused one can be had
+        return attend(q, k, v, attn_mask, **options), (q, k, v, attn_mask, None, None, mask, options)
     if q.device.type == "cpu" and aten._fused_sdp_choice(q, k, v, mask, 0.0, is_causal, scale=scale) == 1:  # flash attention
         if mask is not None and mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, float("-inf"))
@@ -90,12 +140,25 @@ def attend_backward(dy: Tensor, kept: Any, mask: Sequence[bool]) -> tuple[Tensor
     if isinstance(kept, Kept):
         return kept.back(dy, mask)
     q, k, v, attn_mask, y, normaliser, lifted, options = kept
+    if y is None:
+        *grads, ds = attend_written_out(dy, q, k, v, lifted, options["is_causal"], options["scale"])
+        dmask = ds.sum_to_size(lifted.shape).reshape(attn_mask.shape) if any(mask[3:]) else None
+        return (*grads, dmask)[: len(mask)]
     if any(mask[3:]):  # the fused kernel has no cotangent for a mask: torch does not take it where the mask learns
         return Kept.of(partial(attend, **options), q, k, v, attn_mask).back(dy, mask)
-    backward = aten._scaled_dot_product_flash_attention_for_cpu_backward
-    causal, scale = options["is_causal"], options["scale"]
-    grads = backward(dy, q, k, v, y, normaliser, 0.0, causal, attn_mask=lifted, scale=scale)
-    return (*grads, None)[: len(mask)]
+    run: Any = FlashBackward.apply if torch.is_grad_enabled() else FlashBackward.forward
+    return (*run(dy, q, k, v, y, normaliser, lifted, options["is_causal"], options["scale"]), None)[: len(mask)]
+
+
+# -- pointwise -------------------------------------------------------------------------------------------------------
+
+
+def silu_backward(dy: Tensor, x: Tensor) -> Tensor:
+    """The cotangent of x; where it may be differentiated in its turn by the formula, as autograd does: the kernel has no derivative."""
+    if not torch.is_grad_enabled():
+        return aten.silu_backward(dy, x)
+    gate = torch.sigmoid(x)
+    return dy * gate * (1 + x * (1 - gate))
 
 
 # -- normalisation ---------------------------------------------------------------------------------------------------
@@ -192,6 +255,15 @@ def yes_or_no_share(dy: Tensor, x: Tensor) -> Tensor:
     return dy.reshape(dy.shape + (1,) * len(inner)).expand(x.shape) / inner.numel()
 
 
+# -- sums of diagrams ------------------------------------------------------------------------------------------------
+
+
+def equivariant_saving(layer: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> tuple[Tensor, Kept]:
+    """An equivariant layer, and what its kernel keeps: the input and the features at the waist."""
+    kept = Kept.of(lambda *args: layer(*args, *sizes), x, weight, bias)
+    return kept.value, kept
+
+
 # -- randomness ------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +295,6 @@ def drop_backward(dy: Tensor, noise: Tensor | None) -> Tensor:
     return dy if noise is None else dy * noise
 
 
-_ALL = (attend_saving, attend_backward, rms_saving, rms_backward, over_batch, over_batch_saving, over_batch_backward,
-        noise_like, drop_saving, drop, drop_backward, flat, unflat, labels_backward, yes_or_no_share)  # fmt: skip
+_ALL = (attend_saving, attend_backward, silu_backward, rms_saving, rms_backward, over_batch, over_batch_saving, over_batch_backward,
+        noise_like, drop_saving, drop, drop_backward, flat, unflat, labels_backward, yes_or_no_share, equivariant_saving)  # fmt: skip
 KERNELS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}

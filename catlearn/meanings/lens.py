@@ -46,6 +46,7 @@ class Lens:
     effects: frozenset[str]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
+    draws: frozenset[str] = frozenset()  # the names that random boxes draw under, with the key
 
     def init(self, seed: int = 0, dtype: Any = None) -> dict[str, torch.Tensor]:
         """Fresh parameters."""
@@ -91,7 +92,7 @@ class Lens:
             dp, dxs, s1 = f.backward(p, xs, tuple(d for d in dys if d is not None), s, key, training)
             return {**dp, **dq}, dxs, {**s1, **s2}
 
-        return Lens(f.dom, g.cod, _disjoint(f.params, g.params), _disjoint(f.states, g.states), f.effects | g.effects, forward, backward)
+        return _composite(f, g, f.dom, g.cod, forward, backward)
 
     def __matmul__(self, other: Lens) -> Lens:
         f, g, n = self, other, len(self.dom)
@@ -107,8 +108,7 @@ class Lens:
             dq, dy, s2 = g.backward(p, xs[n:], dys[floats:], s, key, training)
             return {**dp, **dq}, (*dx, *dy), {**s1, **s2}
 
-        return Lens(f.dom @ g.dom, f.cod @ g.cod, _disjoint(f.params, g.params), _disjoint(f.states, g.states), f.effects | g.effects,
-                    forward, backward)  # fmt: skip
+        return _composite(f, g, f.dom @ g.dom, f.cod @ g.cod, forward, backward)
 
     def _check(self, params: Tensors, xs: Sequence[Any], state: Tensors | None, key: int | None, training: bool) -> None:
         check_params(self.params, params)
@@ -135,11 +135,13 @@ class Lens:
             raise
 
 
-def _disjoint(p: Mapping[str, Param], q: Mapping[str, Param]) -> dict[str, Param]:
-    for name in p:
-        if name in q:
-            raise errors.NameUsedTwice(name, "the first lens", "the second lens")
-    return {**p, **q}
+def _composite(f: Lens, g: Lens, dom: Space, cod: Space, forward: Callable[..., Any], backward: Callable[..., Any]) -> Lens:
+    """The lens of two: their names are disjoint, those of random boxes too, since boxes of one name would draw the same numbers."""
+    for ours, theirs in ((f.params, g.params), (f.states, g.states), (f.draws, g.draws)):
+        for name in ours:
+            if name in theirs:
+                raise errors.NameUsedTwice(name, "the first lens", "the second lens")
+    return Lens(dom, cod, {**f.params, **g.params}, {**f.states, **g.states}, f.effects | g.effects, forward, backward, f.draws | g.draws)
 
 
 def lens(term: Term) -> Lens:
@@ -167,4 +169,5 @@ def lens(term: Term) -> Lens:
             dxs[i] = dx
         return dict(zip(learned, outs, strict=False)), tuple(dxs), state
 
-    return Lens(term.dom, term.cod, graph.params, graph.states, frozenset(graph.effects), forward, backward)
+    draws = frozenset(node.name for node in graph.root.nodes() if node.op.draws or node.op.effect == "random")
+    return Lens(term.dom, term.cod, graph.params, graph.states, frozenset(graph.effects), forward, backward, draws)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from itertools import count
 from types import FunctionType
 from typing import Any
@@ -35,13 +36,13 @@ from catlearn import errors
 from catlearn.core.graph import Graph, Region
 from catlearn.core.term import Term
 from catlearn.meanings import runtime
+from catlearn.meanings.aliases import accept_aliases
 from catlearn.meanings.build import runnable
 from catlearn.meanings.checks import check_lines, checked_sizes, explain_failure, refuser
 from catlearn.meanings.emit import Emitter, defined, full_batch, result
 from catlearn.meanings.initialise import check_params, fresh
 
-_serial = count()
-RESERVED = frozenset((*dir(nn.Module()), "code", "term", "title"))  # what every module has, ``training`` included
+_serial, RESERVED = count(), frozenset((*dir(nn.Module()), "code", "term", "title"))  # reserved: what every module has
 
 
 class Arrow(nn.Module):
@@ -50,11 +51,28 @@ class Arrow(nn.Module):
     code: str
     term: Term
 
+    def __copy__(self) -> Arrow:
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Arrow:
+        new = memo[id(self)] = type(self).__new__(type(self))
+        new.__dict__.update(deepcopy(self.__dict__, memo))
+        return new
+
+    def __getstate__(self) -> Any:
+        raise errors.BadFile("a compiled module cannot be pickled: its class was made from its term and has no name",
+                             next="save the term and the numbers: cl.save(model.term, path), safetensors.torch.save_file("
+                             "model.state_dict(), path); then cl.compile(cl.load(path), safetensors.torch.load_file(path))")  # fmt: skip
+
 
 def _guarded(self: Arrow, *inputs: Any, **kwargs: Any) -> Any:
     try:
         return nn.Module.__call__(self, *inputs, **kwargs)
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        if kwargs and isinstance(error, TypeError):
+            raise errors.BadInput("inputs are given by their places", [f"given by name: {', '.join(kwargs)}"]) from error
         if not isinstance(error, errors.CatlearnError):
             explain_failure(self.term.graph, inputs, list(self.named_parameters()), error)
         raise
@@ -89,7 +107,7 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     ``NoRule``.
     """
     graph, sizes = term.graph, checked_sizes(term, sizes or {})
-    if dtype is not None and not dtype.is_floating_point:
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise errors.BadInput(f"compile(dtype={dtype})", ["weights are floating-point numbers"], "for example dtype=torch.float64")
     for name in (*graph.params, *graph.states):
         _check_path(name)
@@ -114,7 +132,7 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
         _place(model, name).register_buffer(name.rpartition(".")[2], value)
     _label(model, graph)
     if graph.aliases:
-        model.register_load_state_dict_pre_hook(_accept_aliases(graph.aliases))
+        model.register_load_state_dict_pre_hook(accept_aliases(graph.aliases))
     model.__dict__["term"] = term
     return model.to(device) if device is not None else model
 
@@ -126,21 +144,6 @@ def _as(default: torch.Tensor, given: Any, name: str) -> torch.Tensor:
         raise errors.ParamMismatch(shapes={name: f"given {value.dtype}, needed {default.dtype}"})
     given_dtype = isinstance(given, torch.Tensor) and value.is_floating_point()
     return value if given_dtype and default.dtype == torch.get_default_dtype() else value.to(default.dtype)
-
-
-def _accept_aliases(aliases: Mapping[str, str]) -> Callable[..., None]:
-    """Torch lists a tied weight under every name that it has; loading accepts that, if the values agree."""
-
-    def hook(
-        module: nn.Module, state: dict[str, Any], prefix: str, local: Any, strict: bool, missing: Any, extra: Any, wrong: list[str]
-    ) -> None:
-        for alias, name in aliases.items():
-            if prefix + alias in state:
-                value = state.pop(prefix + alias)
-                if not torch.equal(state.setdefault(prefix + name, value), value):
-                    wrong.append(f"{prefix + alias} and {prefix + name} are tied here and differ in the file")
-
-    return hook
 
 
 def _check_path(name: str) -> None:
@@ -208,7 +211,7 @@ class _Builder:
             file = f"<catlearn {next(_serial)}>"
             space = {**runtime.NAMESPACE, **self.objects}
             if root:
-                space["refuse"] = refuser(self.graph.space(self.graph.inputs), self.sizes)
+                space["refuse"] = refuser(self.graph, self.sizes)
             self.functions[code] = defined(code, file, space, "forward")
         return self.functions[code]
 

@@ -28,7 +28,8 @@ def about(op: Op) -> str:
         return ""
     text = re.sub(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)
     text = re.split(r"[.;](?:\s|$)", text.replace("(.., ", "(…, "), maxsplit=1)[0].strip()
-    return re.sub(r"^[^:]*→[^:]*:\s+", "", text)
+    text = re.sub(r"^[^:]*→[^:]*:\s+", "", text)
+    return text if getattr(op, "bias", True) else text.replace(" + b ", " ")
 
 
 def effect(node: Node) -> str:

@@ -326,3 +326,69 @@ def test_a_constant_works_in_one_graph_in_an_export_and_in_transforms():
     assert torch.equal(in_one_graph(model, x), expected)
     assert torch.equal(torch.export.export(cl.compile(term), (x,)).module()(x), expected)
     assert torch.equal(model(x), expected)  # nothing of a transform or a trace was kept
+
+
+def test_a_constant_needs_nothing_private_of_torch(monkeypatch):
+    monkeypatch.delattr(torch._C._functorch, "is_functorch_wrapped_tensor", raising=False)
+    term = cl.id(X) @ cl.constant([1.0, 2.0, 3.0], X) >> cl.mul
+    x, model = torch.ones(4, 3, dtype=torch.float32), cl.compile(term)
+    assert torch.equal(torch.func.grad(lambda x: model(x).sum())(x), torch.tensor([1.0, 2.0, 3.0]).expand(4, 3))
+    assert torch.equal(model(x), torch.tensor([1.0, 2.0, 3.0]).expand(4, 3))  # nothing of the transform was kept
+
+
+# -- inputs stay as they are, results are what was declared ---------------------------------------------------------------------
+
+
+CHANGING = {
+    "function": lambda x: x.mul_(2),
+    "expression": "{x0}.mul_(2)",
+    "relu": lambda x: F.relu(x, inplace=True),
+    "view": "F.relu({x0}[..., :1], True) + {x0}",
+}
+
+
+@pytest.mark.parametrize("rule", CHANGING.values(), ids=CHANGING)
+def test_a_box_that_changes_its_input_is_named_in_the_forward_pass_too(rule):
+    net = cl.copy(X) >> cl.box("twice", X, X, torch=rule) @ cl.id(X) >> cl.add
+    with pytest.raises(errors.BadBox, match=r"twice[\s\S]*in place[\s\S]*makes new tensors"):
+        cl.compile(net)(torch.ones(2, 3))
+    lens = cl.lens(net)
+    with pytest.raises(errors.BadBox, match=r"twice[\s\S]*in place"):
+        lens.get({}, torch.ones(2, 3))
+    weighty = cl.box("grows", X, X, torch=lambda x, w: x + w.add_(1), params={"w": cl.Param(X, trainable=False)})
+    with pytest.raises(errors.BadBox, match=r"grows[\s\S]*parameters in place"):
+        cl.compile(weighty)(torch.ones(2, 3))
+
+
+def test_a_box_may_work_in_place_on_what_it_made_itself():
+    for rule in (lambda x: x.clone().mul_(2), "({x0} + 0).mul_(2)"):
+        model, x = cl.compile(cl.box("twice", X, X, torch=rule)), torch.ones(2, 3)
+        assert torch.equal(model(x), 2 * x) and torch.equal(x, torch.ones(2, 3))
+        with torch.inference_mode():
+            assert torch.equal(model(torch.ones(2, 3)), 2 * x)
+
+
+@pytest.mark.parametrize("cod, rule, text", [
+    (cl.R(5), "{x0} * 2", r"tensor \(2, 3\)[\s\S]*R\(5\)"),
+    (X @ X, "({x0},)", "a tuple of 2 tensors"),
+    (cl.R(), "{x0}.argmax(-1)", r"torch\.int64"),
+    (cl.index(3), lambda x: x[..., 0], r"torch\.float32"),
+    (X, "{x0}.sum(0)", r"tensor \(3,\)[\s\S]*the batch axes \(2,\)"),
+    (X, lambda x: x.unsqueeze(0), r"tensor \(1, 2, 3\)[\s\S]*the batch axes \(2,\)"),
+])  # fmt: skip
+def test_expressions_kinds_and_batch_axes_are_held_to_the_codomain(cod, rule, text):
+    box = cl.box("odd", X, cod, torch=rule)
+    with pytest.raises(errors.BadBox, match=rf"odd[\s\S]*{text}"):
+        cl.compile(box)(torch.ones(2, 3))
+
+
+def test_an_expression_with_parameters_state_and_modes():
+    box = cl.box("e", X @ X, X, torch="{x0} * {w} + {x1} + {n}.add_(1) * {training}", params={"w": X}, state={"n": cl.R()})
+    model, x = cl.compile(box), torch.ones(2, 3)
+    for n in (1.0, 2.0):
+        assert torch.equal(model(x, x), x * model.e.w + x + n)
+    assert torch.equal(model.eval()(x, x), x * model.e.w + x) and model.e.n == 3
+    assert "lambda x0, x1, p0: x0 * p0 + x1" in model.code
+    plain = cl.compile(cl.box("e", X, X, torch="{x0}.sin() * {w}", params={"w": X}))
+    assert torch.allclose(in_one_graph(plain, x), plain(x))
+    assert torch.allclose(torch.export.export(plain, (x,)).module()(x), plain(x))

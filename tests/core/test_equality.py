@@ -59,6 +59,34 @@ def test_same_agrees_with_random_functions_on_random_pairs(chunk):
     assert told_apart >= 20  # otherwise the pairs would test little
 
 
+def edited(rng: Random, draw: Draw) -> cl.Term:
+    """A random term with cells on cells, scopes and repeats around them."""
+    f = draw.term(rng.randint(1, 5))
+    for _ in range(rng.randint(1, 3)):
+        f = draw.edit(f)
+        f = f.named("s") if rng.random() < 0.3 else f
+        f = cl.repeat(rng.randint(0, 2), f, shared=rng.random() < 0.5) if f.dom == f.cod and rng.random() < 0.3 else f
+    return f
+
+
+def test_same_agrees_with_random_functions_under_edits_of_edits():
+    rng, found = Random(4), {True: 0, False: 0}
+    while sum(found.values()) < 200:
+        f = g = edited(rng, Draw(rng.randrange(10**9)))
+        try:
+            for _ in range(rng.randint(1, 4)):
+                g = rewrite(rng, g)
+            g = mutate(rng, g) if rng.random() < 0.5 else g
+            _ = f.graph, g.graph
+        except errors.CatlearnError:
+            continue
+        truth = equal(f, g)
+        if truth is not None:
+            found[truth] += 1
+            assert bool(cl.same(f, g)) == truth == bool(cl.same(g, f))
+    assert min(found.values()) >= 30
+
+
 def test_mutants_of_equal_pairs_are_told_apart():
     rng, told = Random(3), 0
     for f, g, _ in pairs(3000, True, 200):

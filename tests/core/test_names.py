@@ -174,3 +174,11 @@ def test_two_anonymous_repeats_say_what_to_do():
         _ = (cl.repeat(2, cl.linear(x, x)) >> cl.repeat(2, cl.linear(x, x))).params
     apart = cl.repeat(2, cl.linear(x, x)).named("a") >> cl.repeat(2, cl.linear(x, x)).named("b")
     assert list(apart.params)[::2] == ["a.0.linear.weight", "a.1.linear.weight", "b.0.linear.weight", "b.1.linear.weight"]
+
+
+def test_the_names_of_backward_passes_are_taken():
+    x = cl.R(3)
+    for make in (lambda name: cl.linear(x, x, name=name), cl.linear(x, x).named, cl.linear(x, x).at("*.bias").rename):
+        with pytest.raises(errors.NameConflict, match="backward"):
+            make("time_reverse")
+    assert cl.reverse(cl.linear(x, x, name="reverse")).graph.nodes  # only the ending is

@@ -69,3 +69,10 @@ def test_what_is_no_space_is_refused(make):
 def test_reprs_read_back(x, y):
     space = x @ y
     assert eval(repr(space), {**vars(cl), "n": n}) == space
+
+
+def test_a_negative_power_of_a_size_is_no_size() -> None:
+    n = cl.dim("n")
+    assert n**0 == 1 and n**2 == n * n
+    with pytest.raises(errors.NotDivisible):
+        _ = n**-1

@@ -423,3 +423,41 @@ def test_schedules():
         s.cosine(0)
     start = time.monotonic()
     assert s.from_torch(torch.optim.lr_scheduler.ConstantLR)(3) == pytest.approx(1 / 3) and time.monotonic() - start < 5
+
+
+def test_labels_that_do_not_count_train_as_in_torch():
+    x, y = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, -100, 2, -100, 0, 1, 2])
+    learner = cl.learner(cl.linear(cl.R(3), cl.R(3)), cl.cross_entropy, cl.sgd(0.5))
+    start = learner.init()
+    weight, bias = (p.clone().requires_grad_() for p in start.params.values())
+    F.cross_entropy(F.linear(x, weight, bias), y).backward()
+    for data in ((x, y), [(x, y)]):
+        fitted = learner.fit(data, data, epochs=1, batch_size=8, shuffle=False, start=start)
+        assert torch.equal(fitted.params["linear.weight"], weight.detach() - 0.5 * weight.grad)
+        assert torch.equal(fitted.params["linear.bias"], bias.detach() - 0.5 * bias.grad)
+    with pytest.raises(errors.BadInput, match="from -1 to 2"):
+        learner.fit((x, y.clamp(min=-1)))
+
+
+def test_a_network_is_known_by_the_expressions_in_it(tmp_path):
+    def scaled(by):
+        net = cl.linear(cl.R(2), cl.R(2)) >> cl.box("scaled", cl.R(2), cl.R(2), torch=f"{{x0}} * {by}")
+        return cl.learner(net, cl.mse, cl.sgd(0.1))
+
+    data = torch.ones(4, 2), torch.zeros(4, 2)
+    scaled(2).fit(data, epochs=1, checkpoint=tmp_path / "run")
+    with pytest.raises(errors.BadTraining, match="network"):
+        scaled(3).fit(data, epochs=2, checkpoint=tmp_path / "run", resume=True)
+    assert scaled(2).fit(data, epochs=2, checkpoint=tmp_path / "run", resume=True).stopped == "epochs"
+
+
+def test_data_without_numbers_or_on_several_devices_is_named():
+    learner, x = cl.learner(cl.linear(cl.R(2), cl.R(2)), cl.mse, cl.sgd(0.1)), torch.ones(4, 2)
+    for data, device in (((x, x.to("meta")), None), ((x, x), "meta")):
+        with pytest.raises(errors.BadTraining, match="several devices"):
+            learner.fit(data, epochs=1, device=device)
+
+
+def test_a_bad_input_is_the_datas_fault():
+    with pytest.raises(errors.NotANumber, match=r"first not finite: input 0\s+next: look at the data; error"):
+        cl.learner(cl.linear(cl.R(2), cl.R(2)), cl.mse, cl.sgd(0.1)).fit((torch.full((4, 2), torch.nan), torch.zeros(4, 2)), epochs=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sympy
 import torch
 import torch.nn.functional as F
 
@@ -146,6 +147,22 @@ def test_saturated_probabilities_have_torchs_slope_in_every_form(axes, batch):
     (grad,) = torch.autograd.grad(each.mean(-1) if axes else each, x, dy)
     found = cl.lens(loss).put({}, (x.detach(), t), dy)[1][0]
     assert torch.equal(found, grad) and found.isfinite().all()
+    with torch.no_grad():
+        torch.testing.assert_close(cl.compile(definition(loss))(x, t), each.mean(-1) if axes else each)
+        torch.testing.assert_close(cl.compile(cl.reverse(loss, fused=False))(x, t, dy)[0], grad)
+
+
+def test_the_definition_bounds_logarithms_for_exact_readers_too():
+    exact = cl.symbolic(cl.binary_cross_entropy(cl.R()))
+    (x, y), value = (wire.item() for wire in exact.inputs.values()), exact.outputs[0].item()
+    least = sympy.Integer(2) ** -1000  # its logarithm is below −100
+    assert [float(value.subs({x: a, y: b})) for a, b in ((least, 0), (1 - least, 1), (least, 1), (1 - least, 0))] == pytest.approx([0, 0, 100, 100])
+
+
+def test_a_loss_schema_keeps_reduce_whatever_the_target_is():
+    x, y = torch.rand(5, 4), torch.rand(5, 4).softmax(-1)
+    torch.testing.assert_close(cl.cross_entropy(cl.R(4), target=cl.R(4), reduce=True)(x, y), F.cross_entropy(x, y))
+    assert cl.cross_entropy(cl.R(4), target=cl.R(4))(x, y).shape == (5,)
 
 
 @pytest.mark.parametrize("reduce", [True, False])

@@ -160,3 +160,17 @@ def test_the_table_has_a_line_for_each_scope_and_repeats_once():
 
 def test_a_long_network_has_a_short_table():
     assert len(str(cl.cost(cl.seq(*[cl.linear(H, H) for _ in range(500)]))).splitlines()) < 80
+
+
+@pytest.mark.parametrize("name", ["inputs", "x", "total"])
+def test_what_a_box_is_called_costs_nothing(name):
+    """tanh keeps its output, which the first box reads too; the first box keeps its own for the second: 3 numbers each."""
+    x = cl.R(3)
+    net = cl.tanh(x) >> cl.linear(x, x, name=name) >> cl.linear(x, x)
+    assert cl.cost(net).activations == 2 * 3 * 4
+
+
+@pytest.mark.parametrize("batch", [-1, 2.5, True, "3"])
+def test_a_batch_that_is_no_size_is_refused(batch):
+    with pytest.raises(cl.errors.BadSpace):
+        cl.cost(cl.relu(cl.R(3)), batch=batch)

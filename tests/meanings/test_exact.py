@@ -292,3 +292,28 @@ def test_shapes_are_checked_in_definitions_too() -> None:
     o = Rationals()
     with pytest.raises(errors.BadBox, match="2 equal wires"):
         o.add(o.value([1, 2]), o.value([1]))
+
+
+def test_entries_of_index_and_boolean_wires_are_neither_rounded_nor_wrapped():
+    one_hot, where = cl.one_hot(cl.index(3)), cl.where(cl.boolean() @ cl.R() @ cl.R())
+    assert evaluate(one_hot, "rationals", [2]).array.tolist() == [0, 0, 1]
+    for wrong in (2.7, -1, 3):
+        with pytest.raises(errors.BadInput, match=str(wrong)):
+            evaluate(one_hot, "rationals", [wrong])
+    with pytest.raises(errors.BadInput, match=r"range\(4\)"):  # a position on a symbolic axis
+        n = cl.dim("n")
+        evaluate(cl.one_hot(cl.index(n)) @ cl.id(cl.R(n)), "rationals", [4, [1, 2, 3, 4]])
+    assert evaluate(where, "rationals", [True, 1, 2]).array.tolist() == 1
+    for wrong in (0.5, 2):
+        with pytest.raises(errors.BadInput, match=str(wrong)):
+            evaluate(where, "rationals", [wrong, 1, 2])
+
+
+@pytest.mark.parametrize("base", ["rationals", "sympy", "Z2"])
+def test_what_is_no_number_is_refused_by_name(base):
+    f = cl.add(cl.R(2))
+    for wrong in ([float("nan"), 1], ["1/", 2], [[1], [2, 3]]):
+        with pytest.raises(errors.BadInput):
+            evaluate(f, base, [wrong, [0, 0]])
+    one, two = evaluate(f, base, [[True, 2], [0, 1]]).array  # a truth value is 0 or 1
+    assert (str(one), str(two)) == ("1", "3" if base != "Z2" else "1")

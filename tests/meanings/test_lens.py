@@ -123,3 +123,16 @@ def test_the_reverse_of_an_opaque_box_can_be_differentiated_again():
     ours = torch.autograd.grad((backward(x, dy) ** 2).sum(), [x, dy])
     (dx,) = torch.autograd.grad(cube(x), x, dy, create_graph=True)
     assert close(ours, torch.autograd.grad((dx**2).sum(), [x, dy]))
+
+
+def test_lenses_of_random_boxes_of_one_name_do_not_compose():
+    """They would draw the same numbers, which the lens of the composite does not."""
+    x, key = cl.R(64), 3
+    d, e = cl.dropout(x, 0.5), cl.dropout(x, 0.5, name="e")
+    for compose in (lambda f, g: f >> g, lambda f, g: f @ g):
+        with pytest.raises(errors.NameUsedTwice, match="dropout"):
+            compose(cl.lens(d), cl.lens(d))
+        both, whole = compose(cl.lens(d), cl.lens(e)), cl.lens(compose(d, e))
+        xs = [torch.ones(64)] * len(whole.dom)
+        for one, two in zip(both.get({}, *xs, key=key), whole.get({}, *xs, key=key), strict=True):
+            assert torch.equal(one, two)

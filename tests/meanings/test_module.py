@@ -3,12 +3,14 @@
 import copy
 import gc
 import linecache
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -365,3 +367,66 @@ def test_a_state_dict_that_lists_a_tied_weight_twice_is_accepted_if_it_agrees():
     del apart["a.linear.weight"]
     tied.load_state_dict(apart)
     copy.deepcopy(tied).load_state_dict(apart)
+
+
+def test_a_compiled_module_is_not_pickled_but_copied_and_saved_in_two_files(tmp_path):
+    model, x = cl.compile(net(), seed=3), torch.randn(7, 12)
+    for given in (model, model.stem, nn.Sequential(model)):
+        with pytest.raises(errors.BadFile, match=r"cannot be pickled[\s\S]*cl\.save"):
+            pickle.dumps(given)
+        with pytest.raises(errors.BadFile, match=r"cl\.save"):
+            torch.save(given, tmp_path / "model.pt")
+    cl.save(model.term, tmp_path / "net")  # what the message says
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "numbers")
+    again = cl.compile(cl.load(tmp_path / "net"), safetensors.torch.load_file(tmp_path / "numbers"))
+    assert torch.equal(again(x), model(x))
+    shallow, row = copy.copy(model), copy.deepcopy(nn.ModuleList([model, model]))
+    assert shallow.stem is model.stem and row[0] is row[1] and row[0].stem is not model.stem
+    assert torch.equal(row[0](x), model(x))
+
+
+def test_a_size_is_known_before_the_input_that_it_is_read_off():
+    model = cl.compile(cl.relu(cl.R(2 * N)) @ cl.relu(cl.R(N)))
+    assert [y.shape for y in model(torch.ones(6), torch.ones(3))] == [(6,), (3,)]
+    with pytest.raises(errors.BadInput, match=r"input 0: given shape \(7,\).*where n is 3"):
+        model(torch.ones(7), torch.ones(3))
+
+
+def test_messages_say_what_would_help():
+    for given, named, words in [
+        ((), {}, "0 inputs given.*the term starts from"),
+        ((None,), {}, "NoneType.*the term starts from"),
+        ((), {"x": torch.ones(12)}, "by their places.*by name: x"),
+        ((torch.ones(12).double(),), {}, "two dtypes.*one dtype and device"),
+    ]:
+        with pytest.raises(errors.BadInput, match=f"(?s){words}"):
+            cl.compile(net())(*given, **named)
+    with pytest.raises(errors.BadInput, match="dtype=float64"):
+        cl.compile(net(), dtype="float64")
+    with pytest.raises(errors.ParamMismatch, match=r"head\.linear\.bias: given a list, needed a tensor \(5,\)"):
+        cl.compile(net(), {**cl.compile(net()).state_dict(), "head.linear.bias": [0.0] * 5})
+
+
+def test_the_names_of_a_tied_weight_agree_also_where_it_is_nan_or_elsewhere():
+    twin = cl.linear(X, X).named("a") >> cl.linear(X, X).named("b")
+    tied = cl.compile(twin.at("*.weight").tie())
+    weight = torch.randn(12, 12)
+    weight[3, 4] = torch.nan
+    for alias in (weight.clone(), weight.to("meta")):
+        tied.load_state_dict({**tied.state_dict(), "a.linear.weight": weight, "b.linear.weight": alias})
+        assert torch.equal(tied.a.linear.weight.isnan(), weight.isnan())
+    for alias in (weight.nan_to_num(), torch.zeros(12), weight + 1):
+        with pytest.raises(RuntimeError, match="tied here and differ"):
+            tied.load_state_dict({**tied.state_dict(), "a.linear.weight": weight, "b.linear.weight": alias})
+
+
+def test_labels_that_do_not_count_are_no_reason_to_refuse():
+    loss = cl.cross_entropy(cl.R(3))
+    x, y = torch.randn(4, 3), torch.tensor([0, -100, 2, 1])
+    torch.testing.assert_close(cl.compile(loss)(x, y), F.cross_entropy(x, y, reduction="none"))
+    with pytest.raises(errors.BadInput) as caught:
+        cl.compile(loss)(x[:2], y)
+    assert "batch axes differ" in str(caught.value) and "-100" not in str(caught.value)
+    both = cl.id(cl.R(3)) @ (cl.copy(cl.index(3)) >> cl.id(cl.index(3)) @ cl.embedding(cl.index(3), 2)) >> loss @ cl.id(cl.R(2))
+    with pytest.raises(errors.BadInput, match="from -100 to 2"):  # here they are positions too
+        cl.compile(both)(x, y)

@@ -90,3 +90,8 @@ def test_what_is_cut_is_counted():
 def test_a_backward_pass_can_be_told():
     text = cl.explain(cl.reverse(net()))
     assert "the cotangent of weight of linear, in the backward pass" in text and "Shared: head.linear.weight" not in text
+
+
+def test_a_box_without_a_bias_is_not_told_with_one():
+    x = cl.R(3)
+    assert "W x + b on" in cl.explain(cl.linear(x, x)) and "W x on" in cl.explain(cl.linear(x, x, bias=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from catlearn.core.op import Op
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box
 from catlearn.verify import laws
+from catlearn.verify.laws.subject import close
 from tests.labels import label
 from tests.strategies import random_term
 
@@ -338,3 +340,29 @@ def test_a_wrong_entry_beside_a_large_one_is_seen() -> None:
     for rate, held in ((1.0, True), (7.0, False)):
         found = {o.law: o.verdict == "held" for o in laws.check(Box(Steep(rate), x), trials=1).outcomes}
         assert all(found[law] is held for law in AUTOGRAD)
+
+
+def test_an_infinity_agrees_with_itself_only() -> None:
+    inf = float("inf")
+    row = torch.tensor
+    assert close(row([inf, 1.0, -inf]), row([inf, 1.0, -inf]), 1e-9)
+    for a, b in (([1.0], [inf]), ([inf], [1.0]), ([inf], [-inf]), ([inf, 5.0], [inf, 1.0]), ([float("nan")], [float("nan")])):
+        assert not close(row(a), row(b), 1e-9)
+
+
+def test_boxes_that_python_takes_for_one_and_boxes_without_inputs_are_all_checked() -> None:
+    report = laws.check(cl.scale(x, 0.1) >> cl.scale(x, Fraction(0.1)), trials=1)
+    assert len({o.group for o in report.outcomes if o.group.startswith("box scale")}) == 2
+
+    @dataclass(frozen=True)
+    class Source(Op):
+        """Ones, where it promises three of them."""
+
+        key = "test_source"
+        torch = "torch.ones(2)"
+
+        def infer(self, dom: Space) -> Space:
+            return cl.R(3)
+
+    failed = laws.check(Box(Source(), cl.I) @ cl.id(x), trials=1).failed
+    assert ("box test_source on I", "outputs have the promised shapes and dtypes") in {(o.group, o.law) for o in failed}

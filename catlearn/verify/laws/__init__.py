@@ -157,14 +157,15 @@ def _bare(term: Term) -> Term:
 
 def _inner(term: Term) -> dict[str, Box]:
     """The distinct boxes of a term and of the cells in it, by title; constants and points, which do nothing, are left out."""
+    nothing = ("parameter", "full", "constant")
     found: dict[Any, Box] = {}
     terms = [term]
     for part in terms:
         for node in walk(part):
             if isinstance(node, Reparam):
                 terms += (cell.read for cell in node.cells)
-            if isinstance(node, Box) and len(node.dom):
-                found.setdefault((node.op, node.dom), Box(node.op, node.dom, None, source=node.source))
+            if isinstance(node, Box) and node.op.key not in nothing:
+                found.setdefault((node.op.identity, node.dom), Box(node.op, node.dom, None, source=node.source))
     titled: dict[str, Box] = {}
     for box in found.values():
         title = f"box {box.op} on {box.dom}"
