@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations
-from math import factorial
+from math import factorial, prod
 from typing import Any
 
 from catlearn.diagrams.contract import Network
@@ -105,6 +105,8 @@ def dimension(kind: str, n: int, k: int, l: int) -> int:
         row = stirling(m)
         total = sum(row[: n + 1])
         return total + sum(row[n - 1 : n + 1]) if kind == "A" and n > 1 else total
+    if kind in ("O", "Sp") and n >= (stable_size(kind, k, l) or n + 1):
+        return 0 if m % 2 else prod(range(m - 1, 0, -2))  # all matchings; by Robinson-Schensted the sums below
     if kind == "Sp":
         return 0 if m % 2 else sum(hooks([part for part in shape for _ in (0, 1)]) for shape in shapes(m // 2, n // 2))
     even = 0 if m % 2 else sum(hooks([2 * part for part in shape]) for shape in shapes(m // 2, n))

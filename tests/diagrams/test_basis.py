@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import pairwise, product
 
@@ -163,3 +164,23 @@ def test_chains_are_longest_by_trying_all():
     for pairs, _ in matchings(8, 99):
         for crossing in (False, True):
             assert chain(list(pairs), [], 8, crossing) == longest(list(pairs), crossing)
+
+
+@pytest.mark.parametrize("kind", ["O", "Sp"])
+def test_the_number_of_all_matchings_is_the_sum_over_shapes(kind):
+    """Beyond the stable size the closed formula is (m - 1)!!, which the hook lengths must give too."""
+    from catlearn.diagrams.basis import hooks, shapes
+
+    for m in range(0, 11, 2):
+        n = stable_size(kind, m, 0)
+        doubled = {"O": lambda shape: [2 * part for part in shape], "Sp": lambda shape: [part for part in shape for _ in (0, 1)]}[kind]
+        rows = n if kind == "O" else n // 2
+        assert dimension(kind, n, m, 0) == sum(hooks(doubled(shape)) for shape in shapes(m // 2, rows))
+        assert dimension(kind, n + 2, m, 0) == dimension(kind, n, m, 0)
+        if n > 2:
+            assert dimension(kind, n - 2, m, 0) < dimension(kind, n, m, 0)
+
+
+def test_the_number_of_matchings_of_very_many_points():
+    """A sum over the partitions of 60 would not end."""
+    assert dimension("O", 100, 60, 60) == dimension("Sp", 200, 60, 60) == math.factorial(120) // (2**60 * math.factorial(60))
