@@ -13,6 +13,7 @@ from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import Size, product
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box, Term
+from catlearn.maps.base import Map
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,22 @@ def over_last(o: Any, x: Any) -> Any:
     return o.sum(x, tuple(range(extra))) if extra > 0 else x
 
 
-def linear(dom: Space, cod: Space, bias: bool = True, name: str | None = None) -> Term:
+def linear(dom: Space | Map, cod: Space | None = None, bias: bool = True, name: str | None = None) -> Term:
     """An affine map on the last axis: ``dom`` and ``cod`` are single wires that differ there only. Weight (out, in), bias (out,).
+
+    ``linear(map)`` is a structured map of ``catlearn.maps`` as a box on the whole event shape, without a bias.
 
     >>> print(linear(Space((Wire((Axis(3),)),)), Space((Wire((Axis(2),)),))).params["linear.weight"].space)
     parameter(R(2, 3))
     """
+    if isinstance(dom, Map):
+        from catlearn.boxes.mapped import mapped
+
+        if cod is not None:
+            raise errors.BadBox("linear", f"a map and {cod}", "a map alone: it has its own domain and codomain")
+        return mapped(dom, name)
+    if cod is None:
+        raise errors.BadBox("linear", f"{dom} alone", "a domain and a codomain, or a structured map of cl.maps")
     box = None
     if len(dom) == 1 and len(cod) == 1 and cod[0].axes:
         box = Box(Linear(cod[0].axes[-1], bias), dom, name)

@@ -120,11 +120,15 @@ def laws(
     seed: Annotated[int, typer.Option(help="The seed of the sample points.")] = 0,
     trials: Annotated[int, typer.Option(min=1, help="How many samples each law is tried on.")] = 5,
 ) -> None:
-    """Put a term, or a box of your own, before every law that applies to it."""
+    """Put a term or a box of your own, a structured map, or a group (its functor from diagrams) before every law that applies to it."""
     from catlearn.cli.loading import load
-    from catlearn.verify.laws import check
+    from catlearn.core.spaces import Group
+    from catlearn.maps import Map
+    from catlearn.verify.laws import check, check_map, check_theta
 
-    report = check(load(target), seed=seed, trials=trials)
+    found = load(target, Map, Group)
+    checks: Any = check_map if isinstance(found, Map) else check_theta if isinstance(found, Group) else check
+    report = checks(found, seed=seed, trials=trials)
     typer.echo(str(report))
     if not report:
         raise typer.Exit(1)

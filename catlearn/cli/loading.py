@@ -27,8 +27,11 @@ from catlearn.core.term import Term
 from catlearn.errors import BadCommand, CatlearnError, NeedsSpace
 
 
-def load(target: str) -> Term:
-    """The term that ``FILE:NAME`` names. Raises ``BadCommand`` with what to do next, or the file's own ``CatlearnError``."""
+def load(target: str, *others: type) -> Any:
+    """The term that ``FILE:NAME`` names, or an object of another type that will do.
+
+    Raises ``BadCommand`` with what to do next, or the file's own ``CatlearnError``.
+    """
     file, colon, name = target.rpartition(":")
     if not colon or not name.isidentifier():
         raise BadCommand(f"{target!r} names no term", next=f"write FILE:NAME, for example {file or target}:net")
@@ -36,6 +39,8 @@ def load(target: str) -> Term:
     if not hasattr(module, name):
         raise _missing(module, file, name)
     found = getattr(module, name)
+    if isinstance(found, others):
+        return found
     if callable(found) and not isinstance(found, Term) and not hasattr(found, "instantiate"):
         found = _call(found, file, name)
     if hasattr(found, "instantiate"):

@@ -10,11 +10,16 @@ A family with weights is the map ``y[o, c'] = Σ_d Σ_i Σ_c D_d[o, i] weight[d,
 >>> square = Family((3, 3), (3, 3), (Element(deltas=((0, 2), (1, 3))), Element(deltas=((0, 3), (1, 2)))))
 >>> square.order_in, square.order_out, [element.plain for element in square.elements]
 (2, 2, [True, True])
+>>> Family.read(square.text) == square
+True
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
 
 Block = tuple[int, ...]
 
@@ -42,6 +47,27 @@ class Family:
     elements: tuple[Element, ...]
     biases: tuple[Element, ...] = ()
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.ins, self.outs, self.elements, self.biases))
+
+    def __hash__(self) -> int:
+        """Computed once: plans are looked up by their family, at every call of a layer."""
+        return self._hash
+
+    @cached_property
+    def text(self) -> str:
+        """The family as a line of text, which ``Family.read`` reads: what a compiled or exported graph keeps of it."""
+        elements = [[(e.deltas, e.arcs, e.coupons) for e in some] for some in (self.elements, self.biases)]
+        return json.dumps((self.ins, self.outs, *elements), separators=(",", ":"))
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def read(text: str) -> Family:
+        """The family with this text; the same object for the same text."""
+        ins, outs, *elements = _tuples(json.loads(text))
+        return Family(ins, outs, *(tuple(Element(*parts) for parts in some) for some in elements))
+
     @property
     def order_in(self) -> int:
         """How many input axes (k)."""
@@ -56,3 +82,8 @@ class Family:
     def sizes(self) -> tuple[int, ...]:
         """The size of the axis at each point."""
         return self.outs + self.ins
+
+
+def _tuples(value: Any) -> Any:
+    """Nested lists as nested tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -27,7 +27,9 @@ from catlearn.core.equality import same
 from catlearn.core.functor import Functor
 from catlearn.core.term import Box, Reparam, Scope, Term, as_term, walk
 from catlearn.verify.laws import boxes, categorical
+from catlearn.verify.laws.diagrams import check_theta
 from catlearn.verify.laws.learners import check_learner
+from catlearn.verify.laws.maps import check_map
 from catlearn.verify.laws.report import FAILED, HELD, NOT, LawReport, Outcome
 from catlearn.verify.laws.subject import DoesNotApply, Sample, Subject, close
 
@@ -265,4 +267,4 @@ def _rounded(values: Any) -> Any:
     return [_rounded(v) for v in values] if isinstance(values, list) else float(f"{values:.6g}")
 
 
-__all__ = ["BOX", "GROUPS", "LawReport", "Outcome", "check", "check_functor", "check_learner"]
+__all__ = ["BOX", "GROUPS", "LawReport", "Outcome", "check", "check_functor", "check_learner", "check_map", "check_theta"]

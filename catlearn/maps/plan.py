@@ -1,0 +1,214 @@
+"""A plan: the steps that apply a map to so many vectors, and those that take a cotangent back to the input and the parameters.
+
+The forward pass is the lightest of three: *planned* (choices at every node, see ``planner``), *factored* (every map as it is built) and
+*dense* (the map written out). The backward pass picks the input's cotangent and the parameters' separately, each the reverse of one of
+the three, and counts what they share with each other and with the forward pass. So the forward pass may multiply by a merged weight
+while the gradients go through the factors.
+
+>>> from catlearn.maps import dense
+>>> f = dense("W", 64, 64, trainable=False) + (dense("A", 2, 64) >> dense("B", 64, 2))
+>>> p = f.plan(100_000)
+>>> p.chosen
+{'forward': 'planned', 'input': 'planned', 'parameters': 'factored'}
+>>> print(f.plan(8).forward)
+4 steps, 70,144 flops, 6,208 bytes of results for 8 vectors of 4 bytes an entry
+  r4  = W · x                     (8)×64           65,536 flops
+  r5  = A · x                     (8)×2             2,048 flops
+  r6  = B · r5                    (8)×64            2,048 flops
+  r7  = r4 + r6                   (8)×64              512 flops
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from catlearn import errors
+from catlearn.maps.base import Map
+from catlearn.maps.planner import Builder, weight
+from catlearn.maps.program import Compiled, compiled
+from catlearn.maps.reverse import reverse
+from catlearn.maps.tape import Tape
+
+POLICIES = ("planned", "factored", "dense")
+VIEWS = ("reshape", "permute", "stop", "repeat")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Steps from registers that are there to registers that are wanted."""
+
+    tape: Tape
+    known: tuple[int, ...]
+    outs: tuple[int, ...]
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The steps, without inputs and parameters."""
+        return [r for r in self.tape.live(self.outs, self.known) if self.tape.steps[r].kind not in ("input", "param")]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations."""
+        return sum(map(self.tape.flops, self.order))
+
+    def bytes(self, itemsize: int = 4) -> int:
+        """Bytes of all results that are not views."""
+        return itemsize * sum(self.tape.numel(r) for r in self.order if self.tape.steps[r].kind not in VIEWS)
+
+    @property
+    def weight(self) -> int:
+        """What the planner compares: flops, results, number of steps."""
+        return weight(self.tape, self.order)
+
+    def __str__(self) -> str:
+        shown = [r for r in self.order if self.tape.steps[r].kind not in VIEWS]
+        size = f"{self.flops:,} flops, {self.bytes():,} bytes of results"
+        head = f"{len(shown)} steps, {size} for {self.tape.tokens:,} vectors of 4 bytes an entry"
+        return "\n".join([head, *(self.line(r) for r in shown)])
+
+    def line(self, r: int) -> str:
+        """One step in words."""
+        step, names = self.tape.steps[r], [self.name(a) for a in self.tape.steps[r].args]
+        lead = f"({self.tape.count(step.lead)})×" if step.lead else ""
+        shape = lead + ("×".join(map(str, step.shape)) if step.shape else "1")
+        if step.kind == "einsum":
+            (ins, out), count = step.with_, len(names)
+            summed = count == 2 and set("".join(ins)) - set(out)
+            simple = f" {'·' if summed else '∘'} ".join(reversed(names)) if count == 2 else f"sum {names[0]}"
+            what = simple if count == 1 or max(map(len, ins)) <= 2 else f"{simple}  [{','.join(ins)}->{out}]"
+            what += "  (over all vectors)" if not step.lead and any(self.tape.lead(a) for a in step.args) else ""
+        else:
+            what = {"add": " + ".join(names), "scale": f"{step.with_[0] if step.with_ else ''}·{names[0] if names else ''}",
+                    "power": f"{names[0] if names else ''}^{step.with_[0] if step.with_ else ''}"}.get(step.kind)  # fmt: skip
+            what = what or f"{step.kind} {', '.join(names)}".rstrip()
+        return f"  r{r:<2} = {what:25} {shape:12} {self.tape.flops(r):>10,} flops"
+
+    def name(self, r: int) -> str:
+        """A register's name: of an input or a parameter its own; views are looked through."""
+        step = self.tape.steps[r]
+        if step.kind in VIEWS:
+            return self.name(step.args[0]) + ("ᵀ" if step.kind == "permute" else "")
+        return str(step.with_[0]) if step.kind in ("input", "param") else f"r{r}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a map is applied to ``tokens`` vectors. ``chosen`` says which alternative each pass is; ``using`` replaces one."""
+
+    map: Map
+    tokens: int
+    tape: Tape
+    x: int
+    dy: int
+    params: dict[str, int]  # name → register
+    outs: dict[str, int]  # policy → the result's register
+    cotangents: dict[str, dict[int, int]]  # policy → register → its cotangent
+    wanted: tuple[int, ...]  # x and the parameters whose cotangents are wanted
+    chosen: dict[str, str]
+
+    def using(self, **passes: str) -> Plan:
+        """The same plan with other choices: ``forward=``, ``input=``, ``parameters=``, each of ``planned | factored | dense``."""
+        bad = {k: v for k, v in passes.items() if k not in self.chosen or v not in self.outs}
+        if bad:
+            raise errors.BadMap(f"no such pass: {', '.join(f'{k}={v!r}' for k, v in bad.items())}",
+                                [f"passes: {', '.join(self.chosen)}", f"each of: {', '.join(self.outs)}"])  # fmt: skip
+        return Plan(self.map, self.tokens, self.tape, self.x, self.dy, self.params, self.outs, self.cotangents, self.wanted,
+                    {**self.chosen, **passes})  # fmt: skip
+
+    @cached_property
+    def forward(self) -> Pass:
+        """From x and the parameters to y."""
+        return Pass(self.tape, (), (self.outs[self.chosen["forward"]],))
+
+    @cached_property
+    def grads(self) -> dict[int, int]:
+        """The register of each wanted cotangent; none where it is zero."""
+        sides = {r: self.chosen["input" if r == self.x else "parameters"] for r in self.wanted}
+        return {r: self.cotangents[side][r] for r, side in sides.items() if r in self.cotangents[side]}
+
+    @cached_property
+    def backward(self) -> Pass:
+        """From dy, and what the forward pass has kept, to the wanted cotangents."""
+        return Pass(self.tape, tuple(self.forward.order), tuple(self.grads.values()))
+
+    @cached_property
+    def saved(self) -> tuple[int, ...]:
+        """What the forward pass keeps for the backward pass, beside x and the parameters."""
+        read = {a for r in self.backward.order for a in self.tape.steps[r].args} | set(self.backward.outs)
+        return tuple(sorted(read & set(self.forward.order)))
+
+    def __str__(self) -> str:
+        saved = sum(self.tape.numel(r) for r in self.saved)
+        choice = ", ".join(f"{k} {v}" for k, v in self.chosen.items())
+        head = f"{self.map} on {self.tokens:,} vectors: {choice}"
+        return f"{head}\nforward: {self.forward}\nbackward: {self.backward}\nkept between: {saved:,} entries"
+
+    # -- as functions --------------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self) -> list[int]:
+        return [self.x, *self.params.values()]
+
+    @cached_property
+    def alone(self) -> Compiled:
+        """(x, *params) → (y,), nothing kept, nothing differentiable."""
+        return compiled(self.tape, self.inputs, [*self.forward.outs], accumulate=True)
+
+    @cached_property
+    def plain(self) -> Compiled:
+        """(x, *params) → (y,), differentiable by torch."""
+        return compiled(self.tape, self.inputs, [*self.forward.outs])
+
+    @cached_property
+    def keeping(self) -> Compiled:
+        """(x, *params) → (y, *saved)."""
+        return compiled(self.tape, self.inputs, [*self.forward.outs, *self.saved], accumulate=True)
+
+    @cached_property
+    def back(self) -> Compiled:
+        """(x, *params, *saved, dy) → the cotangents in ``grads``."""
+        return compiled(self.tape, [*self.inputs, *self.saved, self.dy], list(self.grads.values()), accumulate=True)
+
+    @cached_property
+    def back_again(self) -> Compiled:
+        """(x, *params, dy) → the cotangents in ``grads``, differentiable by torch."""
+        return compiled(self.tape, [*self.inputs, self.dy], list(self.grads.values()))
+
+
+def plan_of(f: Map, tokens: int, force: str | None = None, wanted: Sequence[str] | None = None, with_input: bool = True) -> Plan:
+    """The plan for so many vectors; the names of the parameters whose gradients are wanted, by default the trainable ones."""
+    if not isinstance(tokens, int) or tokens < 0 or force not in (None, *POLICIES):
+        raise errors.BadMap(f"plan({tokens!r}, force={force!r})", [f"needed: a number of vectors, and force one of {', '.join(POLICIES)}"])
+    tape = Tape(max(1, tokens))
+    x = tape.input(f.dom)
+    params = {name: tape.param(name, tuple(int(n) for n in p.wire.shape)) for name, p in f.params.items()}  # type: ignore[arg-type]
+    memo: dict[Any, int] = {}
+    planned = Builder(tape, memo=memo)
+    outs = {"planned": planned.apply(f, x), "factored": f.emit(Builder(tape, "factored"), x),
+            "dense": planned.product_with(planned.matrix(f), x, f.dom, f.cod)}  # fmt: skip
+    dy = tape.input(f.cod, "dy")
+    names = [name for name, p in f.params.items() if p.trainable] if wanted is None else wanted
+    targets = (*([x] if with_input else []), *(params[name] for name in names))
+    cotangents = {policy: reverse(tape, {y: dy}, targets) for policy, y in outs.items()}
+    # the transpose is a map too, and may be associated in another way than the reversed forward pass
+    if with_input and "planned" in outs:
+        back = planned.apply(f.T, dy)
+        if weight(tape, tape.live([back])) < weight(tape, tape.live([cotangents["planned"].get(x, back)])):
+            cotangents["planned"][x] = back
+    plan = Plan(f, tokens, tape, x, dy, params, outs, cotangents, targets, dict.fromkeys(("forward", "input", "parameters"), "planned"))
+    if force is not None:
+        return plan.using(forward=force, input=force, parameters=force)
+    return lightest(plan)
+
+
+def lightest(plan: Plan) -> Plan:
+    """The plan whose forward pass is lightest, and whose backward pass is lightest after that."""
+    first = min(POLICIES, key=lambda policy: plan.using(forward=policy).forward.weight)
+    plan = plan.using(forward=first)
+    sides = [("planned",) if not wanted else POLICIES for wanted in (plan.x in plan.wanted, set(plan.wanted) - {plan.x})]
+    ways = [plan.using(input=a, parameters=c) for a, c in product(*sides)]
+    return min(ways, key=lambda way: way.backward.weight)

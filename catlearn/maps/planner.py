@@ -1,0 +1,239 @@
+"""The one planner's choices: which steps apply a map to so many vectors.
+
+A ``Builder`` writes steps on a tape and chooses by counting: whether a map is applied as it is built or written out as a matrix first,
+how a chain is associated (dynamic programming, the vectors being one more factor), which summands are merged into one matrix, in which
+order the factors of a Kronecker product act. Every choice is made by writing the alternatives on a scratch tape and weighing them.
+
+>>> from catlearn.maps import dense
+>>> tape = Tape(tokens=10_000)
+>>> x = tape.input((64,))
+>>> _ = Builder(tape).apply(dense("W", 64, 64) + (dense("A", 16, 64) >> dense("B", 64, 16)), x)   # merged: one product with x
+>>> [step.kind for step in tape.steps]
+['input', 'param', 'param', 'param', 'einsum', 'add', 'einsum']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Any
+
+from catlearn.maps.base import Map
+from catlearn.maps.given import Shape, size
+from catlearn.maps.tape import LETTERS, Tape
+
+# What moving one entry, and one step, cost beside a flop of a large product. Measured on one core; only their order matters.
+ENTRY, STEP = 8, 50_000
+FREE = ("input", "param", "constant", "eye", "reshape", "permute", "stop", "repeat")
+
+
+def weight(tape: Tape, order: Sequence[int]) -> int:
+    """What so many steps cost, in flops of a large product."""
+    return sum(tape.flops(r) + ENTRY * tape.numel(r) + STEP for r in order if tape.steps[r].kind not in FREE)
+
+
+class Builder:
+    """Writes the steps of maps on a tape, by one policy: ``planned`` chooses, ``factored`` takes every map as it is built.
+
+    ``plain``: only steps that every meaning has (no fused reflections, no Fourier transform of a circulant).
+    """
+
+    def __init__(self, tape: Tape, policy: str = "planned", plain: bool = False, memo: dict[Any, int] | None = None) -> None:
+        self.tape, self.policy, self.plain = tape, policy, plain
+        self.memo: dict[Any, int] = {} if memo is None else memo
+
+    @property
+    def chooses(self) -> bool:
+        return self.policy == "planned" and not self.plain
+
+    def apply(self, f: Map, x: int) -> int:
+        """f on a register."""
+        if self.chooses and self.written(f, self.tape.count(self.tape.lead(x))) < self.cost("emit", f, self.tape.count(self.tape.lead(x))):
+            return self.product_with(self.matrix(f), x, f.dom, f.cod)
+        return f.emit(self, x)
+
+    def matrix(self, f: Map) -> int:
+        """f written out, (*cod, *dom)."""
+        return f.matrix(self)
+
+    def product_with(self, matrix: int, x: int, dom: Shape, cod: Shape) -> int:
+        rows, columns = LETTERS[: len(cod)], LETTERS[len(cod) : len(cod) + len(dom)]
+        return self.tape.einsum((columns, rows + columns), rows, x, matrix)
+
+    # -- costs ---------------------------------------------------------------------------------------------------------
+
+    def gemm(self, tokens: int, dom: int, cod: int) -> int:
+        """The weight of one product of matrices."""
+        return 2 * tokens * dom * cod + ENTRY * tokens * cod + STEP
+
+    def written(self, f: Map, tokens: int) -> int:
+        """The weight of applying f as a matrix."""
+        return self.cost("matrix", f, 0) + self.gemm(tokens, size(f.dom), size(f.cod))
+
+    def cost(self, what: str, f: Map, tokens: int) -> int:
+        """The weight of ``emit`` on so many vectors, of choosing (``apply``), or of ``matrix``."""
+        key = (what, f, tokens)
+        if key not in self.memo:
+            if what == "apply":
+                self.memo[key] = min(self.cost("emit", f, tokens), self.written(f, tokens))
+            else:
+                scratch = Builder(Tape(tokens), self.policy, self.plain, self.memo)
+                out = f.matrix(scratch) if what == "matrix" else f.emit(scratch, scratch.tape.input(f.dom))
+                self.memo[key] = weight(scratch.tape, scratch.tape.live([out]))
+        return self.memo[key]
+
+    def cheapest(self, key: Any, ways: Sequence[Callable[..., int]], *xs: int) -> int:
+        """The result of the way that weighs least, on registers like these; the first if this builder does not choose."""
+        if not self.chooses:
+            return ways[0](self, *xs)
+        leads = [self.tape.lead(x) for x in xs]
+        tokens = max((self.tape.count(lead) for lead in leads), default=0)
+        if (key, tokens) not in self.memo:
+            found = []
+            for way in ways:
+                scratch = Builder(Tape(tokens), self.policy, self.plain, self.memo)
+                args = [scratch.tape.input(self.tape.shape(x), f"x{i}", (-1,) if lead else ())
+                        for i, (x, lead) in enumerate(zip(xs, leads, strict=True))]  # fmt: skip
+                found.append(weight(scratch.tape, scratch.tape.live([way(scratch, *args)])))
+            self.memo[key, tokens] = found.index(min(found))
+        return ways[self.memo[key, tokens]](self, *xs)
+
+    # -- chains --------------------------------------------------------------------------------------------------------
+
+    def chain(self, maps: Sequence[Map], x: int) -> int:
+        """The maps one after the other on a register; runs of them may be multiplied out first."""
+        from catlearn.maps.chains import Chain
+
+        if not self.chooses:
+            for f in maps if self.plain else Chain.grouped(maps):
+                x = f.emit(self, x)
+            return x
+        return Chain(self, maps).apply(x)
+
+    def product(self, maps: Sequence[Map]) -> int:
+        """The maps one after the other, written out."""
+        from catlearn.maps.chains import Chain
+
+        return Chain(self, maps).matrix()
+
+    # -- sums ----------------------------------------------------------------------------------------------------------
+
+    def sum(self, maps: Sequence[Map], x: int) -> int:
+        """The sum of parallel maps on a register; those for which it is cheaper are merged into one matrix."""
+        merged: list[Map] = []
+        if self.chooses:
+            tokens, dom, cod = self.tape.count(self.tape.lead(x)), size(maps[0].dom), size(maps[0].cod)
+            entries = ENTRY * dom * cod + STEP
+            gain = {i: self.cost("apply", f, tokens) - self.cost("matrix", f, 0) - entries + ENTRY * tokens * cod + STEP
+                    for i, f in enumerate(maps)}  # fmt: skip
+            chosen = [i for i, g in gain.items() if g > 0]
+            if len(chosen) > 1 and sum(gain[i] for i in chosen) > self.gemm(tokens, dom, cod):
+                merged = [maps[i] for i in chosen]
+                maps = [f for i, f in enumerate(maps) if i not in chosen]
+        found = None
+        if merged:
+            matrix = self.matrix(merged[0])
+            for f in merged[1:]:
+                matrix = self.tape.add(matrix, self.matrix(f))
+            found = self.product_with(matrix, x, merged[0].dom, merged[0].cod)
+        for f in maps:
+            y = self.apply(f, x)
+            found = y if found is None else self.tape.add(found, y)
+        assert found is not None
+        return found
+
+    # -- Kronecker products --------------------------------------------------------------------------------------------
+
+    def tensor(self, maps: Sequence[Map], x: int) -> int:
+        """Every factor on its own axes, in the order that is cheapest; no two factors are multiplied out."""
+        from catlearn.maps.leaves import Identity
+
+        moving = [i for i, f in enumerate(maps) if not isinstance(f, Identity)]
+        spaces = [f.dom for f in maps]
+        for i in self.order(maps, moving):
+            f, first = maps[i], sum(map(len, spaces[:i]))
+            axes = range(first, first + len(f.dom))
+            total = len(self.tape.shape(x))
+            others = [a for a in range(total) if a not in axes]
+            tokens = self.tape.numel(x) // max(1, size(f.dom))
+            if self.in_place(f, tokens, self.tape.numel(x)):
+                ins = LETTERS[:total]
+                new = LETTERS[total : total + len(f.cod)]
+                out = ins[:first] + new + ins[first + len(f.dom) :]
+                x = self.tape.einsum((ins, new + ins[first : first + len(f.dom)]), out, x, self.matrix(f))
+            else:
+                y = self.apply(f, self.tape.fold(x, others))
+                x = self.tape.unfold(y, [a if a < first else a - len(f.dom) + len(f.cod) for a in others])
+            spaces[i] = f.cod
+        return x
+
+    def in_place(self, f: Map, tokens: int, entries: int) -> bool:
+        """Whether a factor acts as a matrix on its axes where they are, which spares moving the other axes away and back."""
+        from catlearn.maps.base import Transposed
+        from catlearn.maps.leaves import Constant, Dense
+
+        if isinstance(f.of if isinstance(f, Transposed) else f, Dense | Constant):
+            return True
+        return self.chooses and self.written(f, tokens) <= self.cost("emit", f, tokens) + 2 * ENTRY * entries
+
+    def order(self, maps: Sequence[Map], moving: Sequence[int]) -> Sequence[int]:
+        """The order of the factors that costs least: what shrinks most comes first."""
+
+        def total(order: Sequence[int]) -> int:
+            now, found = [size(f.dom) for f in maps], 0
+            whole = 1
+            for n in now:
+                whole *= n
+            for i in order:
+                cod = size(maps[i].cod)
+                found += 2 * whole * cod
+                whole = whole // max(1, now[i]) * cod
+                now[i] = cod
+            return found
+
+        if len(moving) > 4:
+            return sorted(moving, key=lambda i: size(maps[i].cod) / max(1, size(maps[i].dom)))
+        return min(permutations(reversed(moving)), key=total)
+
+    # -- low rank ------------------------------------------------------------------------------------------------------
+
+    def factors(self, f: Map) -> tuple[int, int] | None:
+        """(o × r, r × i) matrices whose product is f, if f is a chain through a smaller space; scales are on the first."""
+        from catlearn.maps.combine import Compose, Scaled
+
+        if isinstance(f, Scaled):
+            found = self.factors(f.of)
+            return None if found is None else (self.tape.scale(found[0], f.factor), found[1])
+        if not isinstance(f, Compose):
+            return None
+        middle, rank = min(((k, size(g.cod)) for k, g in enumerate(f.maps[:-1])), key=lambda found: found[1])
+        if rank >= min(size(f.dom), size(f.cod)):
+            return None
+        left, right = self.product(f.maps[middle + 1 :]), self.product(f.maps[: middle + 1])
+        return self.tape.reshape(left, (size(f.cod), rank)), self.tape.reshape(right, (rank, size(f.dom)))
+
+    def row_squares(self, f: Map) -> int:
+        """The squared lengths of f's rows: of low-rank summands by the Gram identity, so that the sum is not written out."""
+        from catlearn.maps.combine import Sum
+
+        def written(b: Builder) -> int:
+            rows, columns = LETTERS[: len(f.cod)], LETTERS[len(f.cod) : len(f.cod) + len(f.dom)]
+            matrix = b.matrix(f)
+            return b.tape.einsum((rows + columns, rows + columns), rows, matrix, matrix)
+
+        def gram(b: Builder) -> int:
+            terms = []
+            for part in f.maps if isinstance(f, Sum) else (f,):
+                pair = b.factors(part)
+                terms.append(("r", *pair) if pair else ("", b.tape.reshape(b.matrix(part), (size(f.cod), size(f.dom)))))
+            found = None
+            for i, (a, *left) in enumerate(terms):
+                for j, (c, *right) in enumerate(terms[i:], i):
+                    first = ("or", "ri") if a else ("oi",)
+                    second = ("os", "si") if c else ("oi",)
+                    term = b.tape.scale(b.tape.einsum((*first, *second), "o", *left, *right), 1 if i == j else 2)
+                    found = term if found is None else b.tape.add(found, term)
+            assert found is not None
+            return b.tape.reshape(found, f.cod)
+
+        return self.cheapest(("rows", f), (written, gram) if self.chooses else (written,))

@@ -1,0 +1,138 @@
+"""Passes as functions: the live steps of a tape written as straight-line Python over torch, compiled once.
+
+``like`` is any tensor of the dtype and device in use, ``t`` the number of tokens. A variable is dropped after its last reading. In a
+pass that nothing differentiates, sums accumulate in place and a small last factor is added by one ``addmm``.
+
+>>> import torch
+>>> from catlearn.maps.tape import Tape
+>>> tape = Tape()
+>>> x, w = tape.input((3,)), tape.param("w", (2, 3))
+>>> y = tape.einsum(("a", "ba"), "b", x, w)
+>>> run = compiled(tape, [x, w], [y])
+>>> run(w, 5, torch.ones(5, 3), torch.ones(2, 3))[0].shape
+torch.Size([5, 2])
+>>> print(run.code)
+def run(like, t, r0, r1):
+    r2 = r0.mm(r1.t())
+    return (r2,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from catlearn.maps.contractions import matrices, operands_of
+from catlearn.maps.kernels import HELPERS, Writer, text
+from catlearn.maps.tape import Tape
+
+VIEWS = ("reshape", "unfold", "permute")
+MADE = ("einsum", "add", "scale", "convolve", "inverse")  # what always gives a tensor of its own
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A pass as a function ``(like, t, *inputs) → tuple``."""
+
+    code: str
+    function: Callable[..., Any]
+
+    def __call__(self, like: Any, t: Any, *inputs: Any) -> Any:
+        return self.function(like, t, *inputs)
+
+
+class Compiler:
+    """Writes the lines of one pass."""
+
+    def __init__(self, tape: Tape, inputs: Sequence[int], outs: Sequence[int], accumulate: bool) -> None:
+        self.tape, self.inputs, self.outs, self.accumulate = tape, list(inputs), list(outs), accumulate
+        self.order = tape.live(outs, inputs)
+        self.objects: dict[str, Any] = {}
+        self.at = {r: f"r{r}" for r in (*inputs, *self.order)}
+        self.uses: dict[int, list[int]] = {}
+        for r in self.order:
+            for a in tape.steps[r].args:
+                self.uses.setdefault(a, []).append(r)
+        for r in outs:
+            self.uses.setdefault(r, []).append(-1)
+        self.fused = {r: found for r in self.order if tape.steps[r].kind == "add" and (found := self.last_factor(r)) is not None}
+        self.skipped = set(self.fused.values())
+
+    def fresh(self, r: int) -> bool:
+        """Whether a register's tensor is its own, and read once only."""
+        step = self.tape.steps[r]
+        if r in self.inputs or len(self.uses.get(r, ())) != 1:
+            return False
+        if step.kind in VIEWS:
+            return self.fresh(step.args[0])
+        if step.kind == "einsum":
+            return len(step.args) == 2
+        return step.kind in MADE
+
+    def last_factor(self, r: int) -> int | None:
+        """The summand of a sum that is a small product of matrices, read here only: it is added while it is made."""
+        if not self.accumulate or len(self.tape.shape(r)) != 1 or not self.tape.lead(r):
+            return None
+        found = []
+        for a in self.tape.steps[r].args:
+            step = self.tape.steps[a]
+            if step.kind == "einsum" and len(step.args) == 2 and self.uses[a] == [r] and a not in self.inputs and self.is_product(a):
+                found.append(a)
+        other = dict(zip(self.tape.steps[r].args, reversed(self.tape.steps[r].args), strict=True))
+        found = [a for a in found if self.fresh(other[a])] or found
+        return min(found, key=self.tape.flops) if found else None
+
+    def is_product(self, r: int) -> bool:
+        """Whether an einsum is vectors times one matrix."""
+        operands, out = operands_of(Writer(self.tape, r, self.at, {}))
+        letters = [x.letters for x in operands]
+        return sorted("".join(letters)) == sorted(out + 2 * "".join(k for k in letters[0] if k in letters[1])) and len(out) == 2 \
+            and all(len(x) == 2 for x in letters)  # fmt: skip
+
+    def line(self, r: int) -> str:
+        step, at = self.tape.steps[r], self.at
+        if r in self.fused:
+            factor = self.fused[r]
+            base = next((a for a in step.args if a != factor), factor)
+            operands, out = operands_of(Writer(self.tape, factor, at, self.objects))
+            inner = "".join(k for k in operands[0].letters if k in operands[1].letters)
+            one, two, left, _ = matrices(operands[0], operands[1], inner, out)
+            if left == "Z":
+                return f"{at[base]}.addmm_({one}, {two})" if self.fresh(base) else f"torch.addmm({at[base]}, {one}, {two})"
+            return f"{at[base]} + {text(self.tape, factor, at, self.objects)}"
+        if step.kind == "add" and self.accumulate and step.args[0] != step.args[1]:
+            for a, b in (step.args, step.args[::-1]):
+                if self.fresh(a):
+                    return f"{at[a]}.add_({at[b]})"
+        return text(self.tape, r, at, self.objects)
+
+    def lines(self) -> Iterable[str]:
+        order = [r for r in self.order if r not in self.skipped]
+        last: dict[int, int] = {}
+        for r in order:
+            read = list(self.tape.steps[r].args)
+            if r in self.fused:
+                read += self.tape.steps[self.fused[r]].args
+            for a in read:
+                last[a] = r
+        for r in order:
+            yield f"{self.at[r]} = {self.line(r)}"
+            dead = [self.at[a] for a, where in last.items() if where == r and a not in self.outs and a not in self.inputs and a != r
+                    and a not in self.skipped]  # fmt: skip
+            if dead:
+                yield f"del {', '.join(dead)}"
+
+
+def compiled(tape: Tape, inputs: Sequence[int], outs: Sequence[int], accumulate: bool = False) -> Compiled:
+    """The function of the inputs that returns the outputs. ``accumulate``: results may be changed in place; nothing differentiates it."""
+    compiler = Compiler(tape, inputs, outs, accumulate)
+    names = ", ".join(f"r{r}" for r in inputs)
+    body = [
+        *compiler.lines(),
+        f"return ({''.join(f'r{r}, ' for r in outs).rstrip() if len(outs) == 1 else ', '.join(f'r{r}' for r in outs)})",
+    ]
+    code = f"def run(like, t{', ' if names else ''}{names}):\n" + "\n".join(f"    {line}" for line in body)
+    space = {**HELPERS, **compiler.objects}
+    exec(compile(code, "<a plan of catlearn.maps>", "exec"), space)
+    return Compiled(code, space["run"])

@@ -1,0 +1,180 @@
+"""Maps on torch tensors: ``apply`` and ``dense``, with the planned backward pass as torch's derivative.
+
+Plans are made once for each map, number of vectors (rounded to three significant bits) and set of wanted gradients. Under
+``torch.compile``, ``torch.func``, forward-mode derivatives and autocast the planned steps run as they are, and torch differentiates them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from catlearn import errors
+from catlearn.core.hooks import meaning
+from catlearn.maps.base import Map
+from catlearn.maps.given import size, typed
+from catlearn.maps.plan import Plan, plan_of
+from catlearn.maps.planner import Builder
+from catlearn.maps.program import Compiled, compiled
+from catlearn.maps.tape import Tape
+
+KEPT = 64  # plans of one map
+MANY = 4096  # what a symbolic number of vectors is planned for
+
+
+def rounded(tokens: int) -> int:
+    """A number of vectors to three significant bits: plans do not change within an eighth."""
+    shift = max(0, tokens.bit_length() - 3)
+    return (tokens >> shift) << shift
+
+
+def plan_for(f: Map, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> Plan:
+    """The kept plan, made when first needed. A symbolic number of vectors has the plan of many."""
+    tokens = rounded(tokens) if isinstance(tokens, int) else MANY
+    plans = vars(f).setdefault("_plans", {})
+    key = (tokens, wanted, with_input)
+    if key not in plans:
+        if len(plans) >= KEPT:
+            plans.pop(next(iter(plans)))
+        plans[key] = plan_of(f, tokens, None, wanted, with_input)
+    return plans[key]
+
+
+class Planned(torch.autograd.Function):
+    """y = f(x), with the backward pass of the plan. Its own derivative recomputes from x, the parameters and dy."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        y, *saved = plan.keeping(x, x.shape[0], x, *params)
+        ctx.plan = plan
+        ctx.save_for_backward(x, *params, *saved)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> Any:  # type: ignore[override]
+        plan: Plan = ctx.plan
+        tensors = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            found = plan.back_again(dy, dy.shape[0], *tensors[: len(plan.inputs)], dy)
+        else:
+            found = plan.back(dy, dy.shape[0], *tensors, dy)
+        grads = dict(zip(plan.grads, found, strict=True))
+        return None, *(grads.get(r, torch.zeros_like(t) if r in plan.wanted else None) for r, t in zip(plan.inputs, tensors, strict=False))
+
+
+def ready(f: Map) -> bool:
+    """Makes f one call that torch's compiler does not look into (the tracer below it does); the compiler runs this as it is."""
+    if "_opaque" not in vars(f):
+        import torch._dynamo
+
+        def opaque(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+            return planned(f, x, values)
+
+        vars(f)["_opaque"] = torch._dynamo.allow_in_graph(opaque)
+    return True
+
+
+ready._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, without importing the compiler
+
+
+def run(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
+    """f on x (*batch, *dom), the parameters in the order of ``f.params``; nothing is checked."""
+    if plan is None and torch.compiler.is_dynamo_compiling() and ready(f):
+        return f._opaque(x, *values)  # type: ignore[attr-defined]
+    return planned(f, x, values, plan)
+
+
+def planned(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
+    """f on x by a plan, the kept one if none is given."""
+    order = x.dim() - len(f.dom)
+    batch = x.shape[:order]
+    flat = x.reshape((math.prod(batch), *f.dom))
+    differentiable = torch.is_grad_enabled() and (x.requires_grad or any(v.requires_grad for v in values))
+    if plan is None:
+        wanted = tuple(n for n, v in zip(f.params, values, strict=True) if v.requires_grad) if differentiable else ()
+        plan = plan_for(f, flat.shape[0], wanted, differentiable and x.requires_grad)
+    if not differentiable and not special(x):
+        y = plan.alone(flat, flat.shape[0], flat, *values)[0]
+        y = y.clone() if y is flat or y is x or any(y is v for v in values) else y
+    elif special(x):
+        y = plan.plain(flat, flat.shape[0], flat, *values)[0]
+    else:
+        y = Planned.apply(plan, flat, *values)
+    return y.reshape((*batch, *f.cod))  # type: ignore[union-attr]
+
+
+def special(x: torch.Tensor) -> bool:
+    """Whether something beside autograd watches: the compiler, a transform of torch.func, forward mode, autocast."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def apply(f: Map, x: Any, params: Mapping[str, Any] | None = None, plan: Plan | None = None) -> torch.Tensor:
+    """f on x (*batch, *dom) → (*batch, *cod). Raises ``BadMap`` for a wrong shape or dtype, missing or unknown parameters."""
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        given = f"dtype {x.dtype}" if isinstance(x, torch.Tensor) else type(x).__name__
+        raise errors.BadMap(f"{typed(f)} applied to no tensor of real numbers", [f"given  {given}"], "convert it, e.g. x.float()")
+    if x.dim() < len(f.dom) or tuple(x.shape[x.dim() - len(f.dom) :]) != f.dom:
+        raise errors.BadMap(
+            f"{typed(f)} applied to a tensor of another shape",
+            [f"given  {tuple(x.shape)}", f"needed (*batch{''.join(f', {n}' for n in f.dom)})"],
+        )
+    if plan is not None and plan.map is not f and plan.map != f:
+        raise errors.BadMap("this plan is of another map", [typed(plan.map), typed(f)])
+    values = checked(f, params, x.dtype, x.device)
+    if plan is not None:
+        missing = [n for n, v in zip(f.params, values, strict=True) if v.requires_grad and plan.params[n] not in plan.wanted]
+        if missing or (x.requires_grad and plan.x not in plan.wanted):
+            raise errors.BadMap(f"this plan has no gradient of {', '.join(missing) or 'x'}", ["the parameter is not trainable in the map"])
+    return run(f, x, values, plan)
+
+
+def checked(f: Map, params: Mapping[str, Any] | None, dtype: Any = None, device: Any = None) -> list[torch.Tensor]:
+    """The parameters in the order of ``f.params``; by default what they start from."""
+    if params is None:
+        fresh = meaning("fresh")(f.params, dtype=dtype)
+        return [v.to(device) for v in fresh.values()]
+    missing, unknown = [n for n in f.params if n not in params], [n for n in params if n not in f.params]
+    rows = [f"missing: {n}, of shape {f.params[n].wire.shape}" for n in missing] + [f"not a parameter: {n}" for n in unknown]
+    for name, param in f.params.items():
+        value = params.get(name)
+        if name in missing:
+            continue
+        if not isinstance(value, torch.Tensor) or tuple(value.shape) != param.wire.shape:
+            rows.append(f"{name}: given {tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__}, "
+                        f"needed a tensor {param.wire.shape}")  # fmt: skip
+        elif dtype is not None and value.dtype != dtype and not torch.is_autocast_enabled(value.device.type):
+            rows.append(f"{name}: given {value.dtype}, needed {dtype} as the input has")
+    if rows:
+        raise errors.BadMap(f"these parameters do not fit {typed(f)}", rows, f"its parameters are {', '.join(f.params) or 'none'}")
+    return [params[name] for name in f.params]
+
+
+def writing(f: Map) -> tuple[Compiled, Compiled]:
+    """The matrix as a function of the parameters: differentiable, and not."""
+    if "_writing" not in vars(f):
+        tape = Tape()
+        inputs = [tape.param(name, tuple(int(n) for n in p.wire.shape)) for name, p in f.params.items()]  # type: ignore[arg-type]
+        out = tape.reshape(Builder(tape).matrix(f), (size(f.cod), size(f.dom)))
+        vars(f)["_writing"] = compiled(tape, inputs, [out]), compiled(tape, inputs, [out], accumulate=True)
+    return vars(f)["_writing"]
+
+
+def dense(f: Map, params: Mapping[str, Any] | None = None, dtype: Any = None) -> torch.Tensor:
+    """The matrix (prod cod, prod dom). Without parameters and dtype it has torch's default dtype."""
+    values = checked(f, params, dtype)
+    if len({v.dtype for v in values}) > 1:
+        rows = [f"{name}: {v.dtype}" for name, v in zip(f.params, values, strict=True)]
+        raise errors.BadMap(f"the parameters of {typed(f)} have several dtypes", rows, "convert them to one")
+    like = values[0] if values else torch.empty(0, dtype=dtype)
+    differentiable = torch.is_grad_enabled() and any(v.requires_grad for v in values)
+    found = writing(f)[0 if differentiable or special(like) else 1](like, 1, *values)[0]
+    own = differentiable or not any(found is v or found._base is v for v in values)
+    return found if own and len(values) else found.clone()

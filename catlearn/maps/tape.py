@@ -1,0 +1,299 @@
+"""The tape: a program of few kinds of steps, which planning writes and every meaning of a map runs.
+
+A register has *lead* axes, then *event* axes. ``TOKENS`` among the lead axes stands for all the vectors that a map is applied to; a
+register without lead axes depends on parameters only. A step acts on every lead index alike, but for ``fold`` (event axes become lead
+axes), ``unfold`` (its inverse) and an ``einsum`` whose result has no lead, which sums over it.
+
+Equal steps are one register, so common subexpressions are shared by construction.
+
+Laws: the value of a register depends on its step and the values of the step's arguments only; running the live steps alone gives the
+same outputs as running all.
+
+>>> tape = Tape(tokens=10)
+>>> x, w = tape.input((3,)), tape.param("w", (2, 3))
+>>> y = tape.einsum(("a", "ba"), "b", x, w)
+>>> tape.shape(y), tape.flops(y), tape.einsum(("i", "oi"), "o", x, w) == y
+((2,), 120, True)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+Shape = tuple[int, ...]
+TOKENS = -1  # the lead axis of unknown length
+LETTERS = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY"
+MOVES = ("input", "param", "constant", "eye", "zeros", "reshape", "permute", "fold", "unfold", "stop")  # no arithmetic
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction: its kind, the registers it reads, its attributes, and what its result looks like."""
+
+    kind: str
+    args: tuple[int, ...]
+    with_: tuple[Any, ...]
+    lead: Shape
+    shape: Shape
+
+
+class Index(tuple[int, ...]):
+    """Positions; the hash is computed once."""
+
+    def __hash__(self) -> int:
+        if "_hash" not in self.__dict__:
+            self.__dict__["_hash"] = super().__hash__()
+        return self.__dict__["_hash"]
+
+    @property
+    def run(self) -> tuple[int, int] | None:
+        """(start, stride) if the positions are evenly spaced upwards."""
+        if "_run" not in self.__dict__:
+            stride = self[1] - self[0] if len(self) > 1 else 1
+            even = len(self) > 0 and stride > 0 and all(b - a == stride for a, b in pairwise(self))
+            self.__dict__["_run"] = (self[0], stride) if even else None
+        return self.__dict__["_run"]
+
+
+class Tape:
+    """Steps in the order in which they are written; ``tokens`` is what ``TOKENS`` counts in costs."""
+
+    def __init__(self, tokens: int = 1) -> None:
+        self.tokens = tokens
+        self.steps: list[Step] = []
+        self.found: dict[Step, int] = {}
+
+    def copy(self) -> Tape:
+        """The same steps, to be continued otherwise."""
+        other = Tape(self.tokens)
+        other.steps, other.found = list(self.steps), dict(self.found)
+        return other
+
+    def put(self, kind: str, args: Sequence[int], with_: Sequence[Any], lead: Shape, shape: Sequence[int]) -> int:
+        step = Step(kind, tuple(args), tuple(with_), lead, tuple(shape))
+        if step not in self.found:
+            self.found[step] = len(self.steps)
+            self.steps.append(step)
+        return self.found[step]
+
+    def shape(self, r: int) -> Shape:
+        return self.steps[r].shape
+
+    def lead(self, r: int) -> Shape:
+        return self.steps[r].lead
+
+    def numel(self, r: int) -> int:
+        """How many entries a register has."""
+        return math.prod(self.steps[r].shape) * self.count(self.steps[r].lead)
+
+    def count(self, lead: Shape) -> int:
+        """How many lead indices there are."""
+        return math.prod(self.tokens if n == TOKENS else n for n in lead)
+
+    # -- sources -------------------------------------------------------------------------------------------------------
+
+    def input(self, shape: Shape, name: str = "x", lead: Shape = (TOKENS,)) -> int:
+        return self.put("input", (), (name,), lead, shape)
+
+    def param(self, name: str, shape: Shape) -> int:
+        return self.put("param", (), (name,), (), shape)
+
+    def constant(self, array: Any) -> int:
+        """An ``Array`` of given numbers."""
+        return self.put("constant", (), (array,), (), array.shape)
+
+    def eye(self, shape: Shape) -> int:
+        """The identity matrix of a tensor space, as a tensor (*shape, *shape)."""
+        return self.put("eye", (), (), (), (*shape, *shape))
+
+    def zeros(self, shape: Shape, lead: Shape = (TOKENS,)) -> int:
+        return self.put("zeros", (), (), lead, shape)
+
+    # -- moves ---------------------------------------------------------------------------------------------------------
+
+    def reshape(self, x: int, shape: Shape) -> int:
+        if self.steps[x].kind == "reshape":
+            x = self.steps[x].args[0]
+        return x if shape == self.shape(x) else self.put("reshape", (x,), (), self.lead(x), shape)
+
+    def permute(self, x: int, order: Sequence[int]) -> int:
+        """Event axis i of the result is axis ``order[i]`` of x."""
+        if list(order) == list(range(len(order))):
+            return x
+        shape = self.shape(x)
+        return self.put("permute", (x,), tuple(order), self.lead(x), [shape[i] for i in order])
+
+    def fold(self, x: int, axes: Sequence[int]) -> int:
+        """Event axes become the last lead axes, in this order."""
+        step, shape, axes = self.steps[x], self.shape(x), tuple(axes)
+        if step.kind == "unfold" and step.with_ == axes:
+            return step.args[0]
+        rest = [s for i, s in enumerate(shape) if i not in axes]
+        return self.put("fold", (x,), axes, (*self.lead(x), *(shape[i] for i in axes)), rest) if axes else x
+
+    def unfold(self, x: int, axes: Sequence[int]) -> int:
+        """The last lead axes become event axes of the result at these positions."""
+        lead, axes = self.lead(x), tuple(axes)
+        if not axes or (self.steps[x].kind == "fold" and self.steps[x].with_ == axes):
+            return self.steps[x].args[0] if axes else x
+        back, rest = dict(zip(axes, lead[len(lead) - len(axes) :], strict=True)), iter(self.shape(x))
+        shape = [back[i] if i in back else next(rest) for i in range(len(axes) + len(self.shape(x)))]
+        return self.put("unfold", (x,), axes, lead[: len(lead) - len(axes)], shape)
+
+    def gather(self, x: int, axis: int, index: Iterable[int]) -> int:
+        """The entries of one event axis at these positions."""
+        index, shape = index if isinstance(index, Index) else Index(index), self.shape(x)
+        if index.run == (0, 1) and len(index) == shape[axis]:
+            return x
+        return self.put("gather", (x,), (axis, index), self.lead(x), (*shape[:axis], len(index), *shape[axis + 1 :]))
+
+    def scatter(self, x: int, axis: int, index: Iterable[int], size: int) -> int:
+        """Every entry along one event axis is added at its position in an axis of this size: the transpose of ``gather``."""
+        index, shape = index if isinstance(index, Index) else Index(index), self.shape(x)
+        if index.run == (0, 1) and len(index) == size:
+            return x
+        return self.put("scatter", (x,), (axis, index, size), self.lead(x), (*shape[:axis], size, *shape[axis + 1 :]))
+
+    def concat(self, xs: Sequence[int], axis: int = 0) -> int:
+        if len(xs) == 1:
+            return xs[0]
+        shape = self.shape(xs[0])
+        total = sum(self.shape(x)[axis] for x in xs)
+        return self.put("concat", xs, (axis,), self.lead(xs[0]), (*shape[:axis], total, *shape[axis + 1 :]))
+
+    def repeat(self, x: int, axis: int, size: int) -> int:
+        """A new event axis along which nothing changes."""
+        shape = self.shape(x)
+        return self.put("repeat", (x,), (axis, size), self.lead(x), (*shape[:axis], size, *shape[axis:]))
+
+    def stop(self, x: int) -> int:
+        """The same value, through which no derivative passes."""
+        return self.put("stop", (x,), (), self.lead(x), self.shape(x))
+
+    # -- arithmetic ----------------------------------------------------------------------------------------------------
+
+    def add(self, x: int, y: int) -> int:
+        if "zeros" in (self.steps[x].kind, self.steps[y].kind):
+            return y if self.steps[x].kind == "zeros" else x
+        return self.put("add", (x, y), (), self.lead(x), self.shape(x))
+
+    def scale(self, x: int, by: Any) -> int:
+        """A number times x, written on the smallest factor that x is made of."""
+        step = self.steps[x]
+        if by == 1 or step.kind == "zeros":
+            return x
+        if step.kind == "scale":
+            return self.scale(step.args[0], multiply(step.with_[0], by))
+        if step.kind in ("reshape", "permute", "fold", "unfold") and self.steps[step.args[0]].kind == "einsum":
+            return self.put(step.kind, (self.scale(step.args[0], by), *step.args[1:]), step.with_, step.lead, step.shape)
+        if step.kind == "einsum" and len(step.args) == 2:
+            small = min((0, 1), key=lambda k: self.numel(step.args[k]))
+            if self.numel(step.args[small]) < self.numel(x):
+                args = [self.scale(a, by) if k == small else a for k, a in enumerate(step.args)]
+                return self.put("einsum", args, step.with_, step.lead, step.shape)
+        return self.put("scale", (x,), (by,), step.lead, step.shape)
+
+    def power(self, x: int, exponent: Any) -> int:
+        return x if exponent == 1 else self.put("power", (x,), (exponent,), self.lead(x), self.shape(x))
+
+    def inverse(self, x: int) -> int:
+        """The inverse of an upper triangular matrix."""
+        return self.put("inverse", (x,), (), self.lead(x), self.shape(x))
+
+    def transform(self, x: int, name: str, inverse: bool = False) -> int:
+        """An orthonormal transform of the last event axis, or its inverse, which is its transpose."""
+        step = self.steps[x]
+        if step.kind == "transform" and step.with_ == (name, not inverse):
+            return step.args[0]
+        return self.put("transform", (x,), (name, inverse), self.lead(x), self.shape(x))
+
+    def convolve(self, pattern: tuple[str, str], out: str, x: int, y: int, lead: Shape | None = None) -> int:
+        """Cyclic convolution along the last event axes, contracted over the other axes as the letters say."""
+        sizes = {c: s for letters, r in zip(pattern, (x, y), strict=True) for c, s in zip(letters, self.shape(r)[:-1], strict=True)}
+        lead = (self.lead(x) or self.lead(y)) if lead is None else lead
+        return self.put("convolve", (x, y), (pattern, out), lead, (*(sizes[c] for c in out), self.shape(x)[-1]))
+
+    def einsum(self, ins: Sequence[str], out: str, *xs: int, lead: Shape | None = None) -> int:
+        """A contraction of event axes, one or two operands at a time, in the order that opt_einsum finds; no letter twice in one."""
+        if lead is None:
+            lead = next((self.lead(x) for x in xs if self.lead(x)), ())
+        operands = list(zip(ins, xs, strict=True))
+        while len(operands) > 2:
+            i, j = sorted(self._pair(operands, out, lead))
+            (a, x), (b, y) = operands[i], operands[j]
+            rest = [o for k, o in enumerate(operands) if k not in (i, j)]
+            kept = "".join(c for c in dict.fromkeys(a + b) if c in out or any(c in letters for letters, _ in rest))
+            partial = self.lead(x) or self.lead(y)
+            if not lead and partial and not any(self.lead(z) for _, z in rest):
+                partial = ()
+            operands = [*rest, (kept, self._contract([(a, x), (b, y)], kept, partial))]
+        return self._contract(operands, out, lead)
+
+    def _contract(self, operands: list[tuple[str, int]], out: str, lead: Shape) -> int:
+        if len(operands) == 1 and self.lead(operands[0][1]) == lead:
+            letters, x = operands[0]
+            if sorted(letters) == sorted(out):
+                return self.permute(x, [letters.index(c) for c in out])
+        sizes = {c: s for letters, r in operands for c, s in zip(letters, self.shape(r), strict=True)}
+        names = {c: LETTERS[k] for k, c in enumerate(dict.fromkeys("".join(letters for letters, _ in operands)))}
+        ins = tuple("".join(names[c] for c in letters) for letters, _ in operands)
+        return self.put("einsum", [r for _, r in operands], (ins, "".join(names[c] for c in out)), lead, [sizes[c] for c in out])
+
+    def _pair(self, operands: list[tuple[str, int]], out: str, lead: Shape) -> tuple[int, int]:
+        """The two operands to contract first."""
+        import opt_einsum
+
+        texts = ["Z" * bool(self.lead(r)) + letters for letters, r in operands]
+        shapes = [(*([self.count(self.lead(r))] if self.lead(r) else ()), *self.shape(r)) for _, r in operands]
+        pattern = f"{','.join(texts)}->{'Z' * bool(lead)}{out}"
+        path: Any = opt_einsum.contract_path(pattern, *shapes, shapes=True, optimize="auto")[0]
+        first = path[0]
+        return (first[0], first[1]) if len(first) == 2 else (0, 1)
+
+    # -- costs ---------------------------------------------------------------------------------------------------------
+
+    def flops(self, r: int) -> int:
+        """Floating-point operations of one step."""
+        step = self.steps[r]
+        if step.kind in MOVES:
+            return 0
+        if step.kind == "einsum":
+            sizes = {c: s for letters, a in zip(step.with_[0], step.args, strict=True) for c, s in zip(letters, self.shape(a), strict=True)}
+            lead = max(self.count(self.lead(a)) for a in step.args)
+            total = lead * math.prod(sizes.values())
+            return (2 if len(step.args) == 2 and total > self.numel(r) else 1) * total
+        if step.kind == "inverse":
+            return step.shape[-1] ** 3 // 3
+        if step.kind in ("transform", "convolve"):
+            n = max(2, step.shape[-1])
+            moved = self.numel(r) + sum(map(self.numel, step.args))
+            return int(2.5 * math.log2(n) * moved) + (8 * self._pairs(step) if step.kind == "convolve" else 0)
+        return self.numel(r) if step.kind in ("add", "scale", "power") else 0
+
+    def _pairs(self, step: Step) -> int:
+        letters = set("".join(step.with_[0]))
+        sizes = {c: s for text, a in zip(step.with_[0], step.args, strict=True) for c, s in zip(text, self.shape(a), strict=False)}
+        return max(self.count(self.lead(a)) for a in step.args) * math.prod(sizes[c] for c in letters) * (step.shape[-1] // 2 + 1)
+
+    def live(self, outs: Iterable[int], known: Iterable[int] = ()) -> list[int]:
+        """The steps that the outputs need beside those known, in order."""
+        known, seen, stack = set(known), set(), list(outs)
+        while stack:
+            r = stack.pop()
+            if r not in seen and r not in known:
+                seen.add(r)
+                stack += self.steps[r].args
+        return sorted(seen)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    """The product of two numbers, exact if both are."""
+    if isinstance(a, float) or isinstance(b, float):
+        return float(a) * float(b)
+    product = Fraction(a) * Fraction(b)
+    return product.numerator if product.denominator == 1 else product

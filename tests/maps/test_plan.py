@@ -1,0 +1,188 @@
+"""The planner: what it chooses, that nothing large is formed, that plans can be read, replaced and are shared."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from catlearn import errors, maps
+from catlearn.maps.chains import Chain
+from catlearn.maps.planner import Builder
+from catlearn.maps.tape import Tape
+from tests.maps.strategies import numbers
+
+
+class Largest(TorchDispatchMode):
+    """The number of entries of the largest tensor that any operation returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for t in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(t, torch.Tensor):
+                self.numel = max(self.numel, t.untyped_storage().nbytes() // t.element_size())
+        return out
+
+
+def grid(*names, n=12):
+    return [maps.dense(name, n, n) for name in names]
+
+
+A, B, C, D = grid(*"ABCD")
+
+
+KRONECKER = [
+    A @ B @ C, maps.kronecker_sum(A, B, C), (A @ B @ C) + maps.kronecker_sum(A, B, C), A @ B @ C @ maps.identity(2),
+    (A >> B) @ (C + D) @ A, maps.tensor(A, maps.circulant("c", 12), maps.reflection("v", 12)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", KRONECKER)
+def test_kronecker_products_and_sums_never_form_the_matrix(f):
+    values = {k: v.requires_grad_() for k, v in numbers(f, dtype=torch.float32).items()}
+    x = torch.randn(3, *f.dom, requires_grad=True)
+    with Largest() as seen:
+        y = f.apply(x, values)
+        forward = seen.numel
+        torch.autograd.grad(y, [x, *values.values()], torch.ones_like(y))
+    assert forward <= 2 * x.numel() and seen.numel <= 2 * x.numel()  # a contiguous copy at most
+    with Largest() as mutant:  # the check can fail
+        f.apply(x, values, f.plan(3, force="dense"))
+    assert mutant.numel >= (12**3) ** 2
+
+
+def lora(rank=8, size=96):
+    return maps.dense("W", size, size, trainable=False) + 2 * (maps.dense("A", rank, size) >> maps.dense("B", size, rank))
+
+
+@pytest.mark.parametrize(("tokens", "merged"), [(8, False), (100_000, True)])
+def test_effective_weight_where_tokens_are_many(tokens, merged):
+    plan = lora().plan(tokens)
+    read = [a for r in plan.forward.order for a in plan.tape.steps[r].args]
+    assert (read.count(plan.x) == 1) == merged  # x meets one matrix, or W and A
+    rule = 96 * 96 / (96 + 96)
+    assert (tokens > rule) == merged
+    assert plan.forward.flops <= min(lora().plan(tokens, force=p).forward.flops for p in ("factored", "dense")) * 1.01
+
+
+def test_gradients_go_through_the_factors_though_the_weight_is_merged():
+    f = lora()
+    plan = f.plan(100_000)
+    assert plan.chosen == {"forward": "planned", "input": "planned", "parameters": "factored"}
+    dense = plan.using(parameters="dense")
+    assert plan.backward.flops < dense.backward.flops
+    assert max(plan.tape.flops(r) for r in plan.backward.order if plan.tape.lead(r) == ()) <= 2 * 100_000 * 96 * 8  # no dense dW
+
+
+def test_the_dense_gradient_is_chosen_where_it_is_cheaper():
+    parts = [maps.diagonal("d", 64) >> maps.dense(f"A{k}", 64, 64) >> maps.dense(f"B{k}", 64, 64) for k in range(4)]
+    plan = maps.add(*parts).plan(50_000)
+    assert plan.chosen["parameters"] != "factored"
+    assert plan.backward.flops < plan.using(parameters="factored").backward.flops
+
+
+@pytest.mark.parametrize(("tokens", "recipe"), [(1, "x·A·B·C"), (10**6, "x·((A·B)·C)")])
+def test_association_of_a_chain(tokens, recipe):
+    chain = maps.dense("A", 4, 300) >> maps.dense("B", 4, 4) >> maps.dense("C", 300, 4)
+    shorter = Chain(Builder(Tape(tokens)), chain.parts).recipe()
+    assert shorter == "x·A·B·C" or tokens > 1
+    square = maps.dense("A", 90, 90) >> maps.dense("B", 90, 90) >> maps.dense("C", 90, 90)
+    found = Chain(Builder(Tape(tokens)), square.parts).recipe()
+    assert found in (recipe, "x·(A·(B·C))"), found
+
+
+def test_common_subexpressions_are_applied_once():
+    f = A >> (B + C)
+    g = (A >> B) + (A >> C)
+    for h in (f, g):
+        order = h.plan(4, force="factored").forward.order
+        plan = h.plan(4, force="factored")
+        assert sum(plan.params["A"] in plan.tape.steps[r].args for r in order) == 1
+    assert (A @ A).plan(4).params.keys() == {"A"}
+
+
+def test_frozen_parameters_get_no_gradient_and_cost_none():
+    f = lora()
+    plan = f.plan(64)
+    assert plan.params["W"] not in plan.grads
+    values = numbers(f)
+    for name in "AB":
+        values[name].requires_grad_()
+    x = torch.randn(5, 96, dtype=torch.float64)
+    y = f.apply(x, values)
+    found = torch.autograd.grad(y.sum(), [values["A"], values["B"]])
+    assert all(g is not None for g in found)
+    used = f._plans[5, ("A", "B"), False]  # type: ignore[attr-defined]
+    assert used.x not in used.grads and used.backward.flops < f.plan(5).backward.flops
+
+
+def test_a_run_of_reflections_is_one_step():
+    f = maps.reflection("u", 64, 3) >> maps.reflection("v", 64) >> maps.reflection("w", 64, 2).T
+    kinds = [f.plan(100).tape.steps[r].kind for r in f.plan(100).forward.order]
+    assert kinds.count("inverse") == 1
+    values = numbers(f)
+    m = f.dense(values)
+    assert torch.allclose(m @ m.T, torch.eye(64, dtype=m.dtype), atol=1e-12)
+
+
+def test_khatri_rao_where_ranks_are_small():
+    X = maps.dense("R", 2, 200) >> maps.dense("S", 200, 2)
+    Y = maps.dense("P", 3, 200) >> maps.dense("Q", 200, 3)
+    assert max(map((p := (X * Y).plan(4)).tape.numel, p.forward.order)) < 200 * 200
+    big = (X * Y).plan(100_000)
+    assert max(big.tape.flops(r) for r in big.forward.order) <= 2 * 100_000 * 200 * 6
+
+
+def test_row_norms_of_a_low_rank_update_form_no_matrix():
+    W, A, B = maps.dense("W", 1000, 800, trainable=False), maps.dense("A", 2, 800), maps.dense("B", 1000, 2)
+    f = W + (A >> B)
+    plan = maps.row_norm(f, -1).plan(7)
+    written = [r for r in plan.forward.order if plan.tape.shape(r) == (1000, 800)]
+    assert not written
+    values = numbers(f)
+    m = values["W"] + values["B"] @ values["A"]
+    assert torch.allclose(maps.row_norm(f, -1).dense(values).diagonal(), 1 / m.norm(dim=1))
+
+
+def test_plans_are_printed_and_replaced():
+    f = lora()
+    plan = f.plan(16)
+    text = str(plan)
+    assert "W · x" in text and "flops" in text and "kept between" in text and "(over all vectors)" in text
+    assert f.flops(16) == plan.forward.flops >= 2 * 16 * 96 * 96
+    values = {k: v.requires_grad_() for k, v in numbers(f).items()}
+    x = torch.randn(16, 96, dtype=torch.float64)
+    wanted = f.apply(x, values)
+    for policy in ("planned", "factored", "dense"):
+        assert torch.allclose(f.apply(x, {k: v.detach() for k, v in values.items()}, plan.using(forward=policy)), wanted)
+    with pytest.raises(errors.BadMap, match="no such pass"):
+        plan.using(forward="magic")
+    with pytest.raises(errors.BadMap, match="another map"):
+        A.apply(torch.randn(12), None, plan)
+    with pytest.raises(errors.BadMap, match="no gradient of W"):
+        f.apply(x, values, plan)
+    with pytest.raises(errors.BadMap, match="needed: a number"):
+        f.plan(-1)
+
+
+def test_saved_for_backward_is_stated_and_is_what_torch_keeps():
+    f = lora()
+    plan = f.plan(32)
+    values = {k: v.requires_grad_(k != "W") for k, v in numbers(f).items()}
+    x = torch.randn(32, 96, dtype=torch.float64, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        f.apply(x, values)
+    stated = [plan.tape.numel(r) for r in plan.saved]
+    assert sorted(kept) == sorted([x.numel(), *(v.numel() for v in values.values()), *stated])
+    assert sum(stated) <= 32 * 8 + 8 * 96
+
+
+def test_plans_are_made_once_and_rounded():
+    f = lora()
+    x = torch.randn(100, 96, dtype=torch.float64)
+    f.apply(x, numbers(f))
+    f.apply(x[:97], numbers(f))
+    assert len(f._plans) == 1  # type: ignore[attr-defined]
