@@ -4,7 +4,7 @@ and its explanation as functors of that one arrow.
 ``>>`` is "then", ``@`` is "beside" and binds tighter. See ``docs/`` for a tour; every name here has an example in its docstring.
 """
 
-from catlearn import errors, verify
+from catlearn import diagrams, errors, maps, symmetry, verify
 from catlearn.boxes import cells
 from catlearn.boxes.arithmetic import add, div, mul, power, scale, shift, sub
 from catlearn.boxes.attention import attention
@@ -53,6 +53,17 @@ from catlearn.layers.compounds import (
     transformer,
     transformer_block,
 )
+from catlearn.layers.equivariant import equivariant
+from catlearn.layers.gates import norm_gate, symplectic_gate, tensor_product
+from catlearn.layers.geometric import (
+    equivariant_deep_sets,
+    invariant_graph_network,
+    molecule_network,
+    point_cloud_network,
+    set_transformer_block,
+    subgraph_network,
+)
+from catlearn.layers.resize import resize
 from catlearn.learn import schedules
 from catlearn.learn.fitted import Fitted
 from catlearn.learn.learner import Learner, learner
@@ -66,6 +77,7 @@ from catlearn.meanings.picture import Picture, draw
 from catlearn.meanings.reverse import reverse
 from catlearn.meanings.symbolic import Symbolic, symbolic
 from catlearn.meanings.words import explain
+from catlearn.symmetry import hom_basis, hom_dim, rho, theta
 
 MEANINGS.update(run="catlearn.meanings.run:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp")
 
@@ -75,14 +87,17 @@ __all__ = [
     "A", "abs", "adagrad", "adam", "adamw", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add", "attention", "avg_pool1d",
     "avg_pool2d", "batch_norm", "bias", "binary_cross_entropy", "boolean", "Box", "box", "broadcast", "Cell", "cells",
     "change_base", "compile", "concat", "constant", "conv1d", "conv2d", "copy", "cosine", "Cost", "cost", "cross_entropy",
-    "deep_sets", "dim", "discard", "div", "draw", "dropout", "einsum", "embedding", "Endofunctor", "erf", "errors", "exp",
-    "explain", "Fitted", "flatten", "fold", "from_discopy", "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu",
-    "global_avg_pool1d", "global_avg_pool2d", "gru_cell", "huber", "I", "id", "index", "Init", "layer_norm", "leaky_relu",
-    "Learner", "learner", "Lens", "lens", "linear", "load", "log", "log_softmax", "logsumexp", "lstm_cell", "mae", "masked_fill",
-    "matmul", "max", "max_pool1d", "max_pool2d", "mean", "message_passing", "mlp", "mse", "mul", "multi_head_attention", "O",
-    "one_hot", "Op", "pad", "Par", "par", "Param", "parameter", "Picture", "power", "R", "relu", "Reparam", "Repeat", "repeat",
-    "reshape", "residual", "reverse", "rms_norm", "rmsprop", "S", "Same", "same", "save", "scale", "scatter_add", "schedules",
-    "Scope", "Seq", "seq", "sgd", "shift", "sigmoid", "silu", "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split",
-    "squared_error", "step", "sub", "sum", "swap", "Symbolic", "symbolic", "T", "tangent", "tanh", "Term", "to_discopy",
-    "to_networkx", "transformer", "transformer_block", "transpose", "verify", "where", "windows", "Wiring", "Z",
+    "deep_sets", "diagrams", "dim", "discard", "div", "draw", "dropout", "einsum", "embedding", "Endofunctor", "equivariant",
+    "equivariant_deep_sets", "erf", "errors", "exp", "explain", "Fitted", "flatten", "fold", "from_discopy", "from_module",
+    "full", "Functor", "Fused", "gain", "gather", "gelu", "global_avg_pool1d", "global_avg_pool2d", "gru_cell", "hom_basis",
+    "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network", "layer_norm", "leaky_relu", "Learner", "learner",
+    "Lens", "lens", "linear", "load", "log", "log_softmax", "logsumexp", "lstm_cell", "mae", "maps", "masked_fill", "matmul",
+    "max", "max_pool1d", "max_pool2d", "mean", "message_passing", "mlp", "molecule_network", "mse", "mul",
+    "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param", "parameter", "Picture",
+    "point_cloud_network", "power", "R", "relu", "Reparam", "Repeat", "repeat", "reshape", "residual", "resize", "reverse",
+    "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "scale", "scatter_add", "schedules", "Scope", "Seq", "seq",
+    "set_transformer_block", "sgd", "shift", "sigmoid", "silu", "slice", "SO", "softmax", "softplus", "Sp", "Space", "space",
+    "split", "squared_error", "step", "sub", "subgraph_network", "sum", "swap", "Symbolic", "symbolic", "symmetry",
+    "symplectic_gate", "T", "tangent", "tanh", "tensor_product", "Term", "theta", "to_discopy", "to_networkx", "transformer",
+    "transformer_block", "transpose", "verify", "where", "windows", "Wiring", "Z",
 ]  # fmt: skip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from catlearn import errors
 from catlearn.core.op import Op
-from catlearn.core.spaces import Space, Wire
+from catlearn.core.spaces import Axis, Space, Wire
 
 
 def floats(op: Op, dom: Space, count: int | None = None) -> tuple[Wire, ...]:
@@ -18,11 +19,19 @@ def floats(op: Op, dom: Space, count: int | None = None) -> tuple[Wire, ...]:
 
 
 def alike(op: Op, dom: Space, count: int) -> Wire:
-    """The one space that all ``count`` wires share."""
+    """The one space that all ``count`` wires share. An axis without a group takes the one that another wire has there."""
     wires = floats(op, dom, count)
-    if any(wire != wires[0] for wire in wires):
+    axes = tuple(merged(column) for column in zip(*(wire.axes for wire in wires), strict=False))
+    if any(len(wire.axes) != len(axes) for wire in wires) or None in axes:
         raise errors.BadBox(str(op), dom, f"{count} equal wires", "bring them to one shape first, e.g. by cl.broadcast(...)")
-    return wires[0]
+    return replace(wires[0], axes=tuple(axis for axis in axes if axis is not None))
+
+
+def merged(axes: Sequence[Axis]) -> Axis | None:
+    """The axis that these are, but for groups that some do not name; None if there is none."""
+    named = [axis for axis in axes if axis.group is not None]
+    agree = len({axis.size for axis in axes}) == 1 and len(set(named)) <= 1
+    return (named or axes)[0] if agree else None
 
 
 def passes(op: Op, dom: Space) -> None:

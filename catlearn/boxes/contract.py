@@ -33,6 +33,8 @@ class Einsum(Op):
             for letter, axis in zip(letters, wire.axes, strict=True):
                 if axes.setdefault(letter, axis).size != axis.size:
                     raise errors.BadBox(str(self), dom, f"one size for {letter!r}, not {axes[letter].size} and {axis.size}")
+                if axes[letter].group is None:
+                    axes[letter] = axis
         if not set(out) <= set(axes):
             raise errors.BadBox(str(self), dom, f"outputs {out!r} among the input letters")
         return Space((Wire(tuple(axes[letter] for letter in out)),))

@@ -40,6 +40,8 @@ class Schema:
                 raise
             raise errors.BadBox(str(self), dom, f"its attributes: {str(error).partition(': ')[2]}", f"f >> {self}(...)") from None
         passes(op, dom)
+        if self.arity > 1 and any(wire.axes != dom[0].axes for wire in dom):  # derivatives may forget groups; who writes a term may not
+            raise errors.BadBox(str(op), dom, f"{self.arity} equal wires, groups included", "an axis without a group is not moved by it")
         return Box(op, dom, self.name)
 
     def __call__(self, *args: Any, name: str | None = None, **attributes: Any) -> Any:

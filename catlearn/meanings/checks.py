@@ -116,7 +116,7 @@ def problems(dom: Space, inputs: Sequence[Any], sizes: Mapping[str, int] = {}, l
         elif (given := _outside(x, wire, i in ignoring)) is not None:
             rows.append(f"{label}: given values {given}, out of range: needed 0 to {wire.bound - 1} for {wire}")  # type: ignore[operator]
     if not rows:
-        batches = {tuple(x.shape)[: len(x.shape) - len(wire.axes)]: label for label, x, wire in named if wire.batched}
+        batches = {str(tuple(x.shape)[: len(x.shape) - len(wire.axes)]): label for label, x, wire in named if wire.batched}
         if len(batches) > 1:
             rows.append("the batch axes differ: " + ", ".join(f"{batch} in {label}" for batch, label in batches.items()))
     return rows

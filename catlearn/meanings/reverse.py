@@ -57,7 +57,7 @@ def reverse_graph(graph: Graph, fused: bool = True, values: bool = False, inputs
     outs = [at[o] for o in graph.outputs] if values else []
     for name in learned:
         wire = graph.param_wires[name]
-        outs.append(grads[wire] if wire in grads else tape.apply(Full(graph.wires[wire], 0.0)))
+        outs.append(tape.summed(grads[wire]) if wire in grads else tape.apply(Full(graph.wires[wire], 0.0)))
     if inputs:
         outs += [grads[wire] if wire in grads else tape.zero(wire) for wire in sources]
     new.inputs, new.outputs = (*graph.inputs, *seeds), tuple(outs)
@@ -146,7 +146,13 @@ class _Tape(Builder):
             grad = self.apply(BatchSum(), grad)
         elif wire not in self.flat and grad in self.flat:
             grad = self.apply(BatchExpand(), grad, wire)
+        if self.wire(grad).axes != self.wire(wire).axes:  # a rule may forget which groups stand on the axes
+            self.graph.wires[grad] = replace(self.wire(grad), axes=self.wire(wire).axes)
         grads[wire] = self.add(grads[wire], grad) if wire in grads else grad
+
+    def summed(self, grad: int) -> int:
+        """The cotangent of a parameter as a parameter, also where constants alone stood beside it and nothing had a batch to sum."""
+        return self.apply(BatchSum(), grad) if self.wire(grad).role == "data" else grad
 
     def zero(self, wire: int) -> int:
         """The zero cotangent of a wire."""
