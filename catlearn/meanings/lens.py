@@ -73,7 +73,7 @@ class Lens:
             raise errors.BadInput(
                 f"{len(dys)} cotangents given, {len(tangent(self.cod))} needed", next=f"one for each float wire of {self.cod}"
             )
-        dparams, dxs, _ = self._guard(lambda: self.backward(params, xs, dys, state, key, training), xs, params)
+        dparams, dxs, _ = self._guard(lambda: self.backward(params, xs, dys, state, key, training), xs, params, dys)
         return dparams, dxs
 
     def __rshift__(self, other: Lens) -> Lens:
@@ -121,11 +121,11 @@ class Lens:
         if len(xs) != len(self.dom):
             raise errors.BadInput(f"{len(xs)} inputs given, {len(self.dom)} needed", next=f"the term starts from {self.dom}")
 
-    def _guard(self, call: Callable[[], Any], xs: Sequence[Any], params: Tensors) -> Any:
+    def _guard(self, call: Callable[[], Any], xs: Sequence[Any], params: Tensors, dys: Sequence[Any] | None = None) -> Any:
         try:
             return call()
         except (RuntimeError, TypeError, IndexError, AttributeError) as error:
-            rows = problems(self.dom, xs)
+            rows = problems(self.dom, xs) + self._odd(dys or (), params, xs)
             try:
                 check_params(self.params, params)
             except errors.ParamMismatch as mismatch:
@@ -133,6 +133,22 @@ class Lens:
             if rows:
                 raise errors.BadInput("the inputs do not fit the term", rows) from error
             raise
+
+    def _odd(self, dys: Sequence[Any], params: Tensors, xs: Sequence[Any]) -> list[str]:
+        """What is wrong with cotangents, in words."""
+        wires = tangent(self.cod)
+        if len(dys) != len(wires):
+            return []
+        rows = problems(wires, dys, labels=[f"cotangent {i}" for i in range(len(wires))])
+        mine = {t.dtype for t in (*params.values(), *xs) if isinstance(t, torch.Tensor) and t.is_floating_point()}
+        if not rows and len(mine) == 1:
+            (dtype,) = mine
+            rows = [
+                f"cotangent {i}: given {dy.dtype}, needed {dtype}, the dtype of the network"
+                for i, dy in enumerate(dys)
+                if dy.dtype != dtype
+            ]
+        return rows
 
 
 def _composite(f: Lens, g: Lens, dom: Space, cod: Space, forward: Callable[..., Any], backward: Callable[..., Any]) -> Lens:

@@ -136,3 +136,20 @@ def test_lenses_of_random_boxes_of_one_name_do_not_compose():
         xs = [torch.ones(64)] * len(whole.dom)
         for one, two in zip(both.get({}, *xs, key=key), whole.get({}, *xs, key=key), strict=True):
             assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("dy", "says"),
+    [
+        (torch.ones(3, 2, dtype=torch.float64), "cotangent 0: given torch.float64, needed torch.float32"),
+        (torch.ones(3, 5), r"cotangent 0: given shape \(3, 5\)"),
+        (None, "cotangent 0: given NoneType, needed a torch.Tensor"),
+        (torch.ones(3, 2, dtype=torch.int64), "cotangent 0: given torch.int64"),
+    ],
+    ids=["dtype", "shape", "none", "integers"],
+)
+def test_a_cotangent_that_does_not_fit_is_named(dy, says):
+    f = cl.lens(cl.linear(cl.R(4), cl.R(2)) >> cl.tanh)
+    params = {name: torch.ones(p.wire.shape) for name, p in f.params.items()}
+    with pytest.raises(errors.BadInput, match=says):
+        f.put(params, (torch.ones(3, 4),), (dy,))
