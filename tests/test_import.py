@@ -22,7 +22,7 @@ def test_the_gate_sees_a_heavy_import():
 
 DESIGN = """R dim I S A O SO Sp Z T space index boolean id swap copy discard add repeat linear relu gelu softmax layer_norm dropout mse
 box from_module save load compile lens reverse symbolic same cost draw explain to_discopy from_discopy to_networkx learner cross_entropy
-sgd adam adamw""".split()
+sgd adam adamw equivariant hom_basis hom_dim theta diagrams maps verify""".split()
 
 
 def test_the_names_of_the_design_exist():

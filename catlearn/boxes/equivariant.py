@@ -43,6 +43,7 @@ from catlearn.boxes.constant import Constant, Held
 from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import Size, dims, evaluate, product
 from catlearn.core.spaces import Axis, Space, Wire
+from catlearn.maps.outliving import constant as compiled_constant
 from catlearn.maps.sums import choose
 from catlearn.maps.sums.entries import coordinates
 from catlearn.maps.sums.family import Element, Family
@@ -258,12 +259,11 @@ class Layer:
         self.op, self.dom, self.own, self.found = op, dom, op.own(dom), op.found(dom)
         self.made: dict[tuple[int, ...], tuple[Family, Held | None]] = {}
         self.known = None if any(dims(n) for n in op.sizes(dom)) else self.sized(self.found.sizes)
-        # kernels want exactly one axis of channels
         ins, outs = ([axis.size for axis in wire.axes if axis.group is None] for wire in (self.own, op.own(op.out)))
-        self.plain = len(ins) == 1
+        self.plain = len(ins) == 1  # exactly one axis of channels, as kernels want it
         self.ends = None if len(outs) == 1 else tuple(n if isinstance(n, int) else -1 for n in outs)
 
-    @pytorch.compiler.assume_constant_result  # a compiler makes one program for each size
+    @compiled_constant  # a compiler makes one program for each size
     def prepare(self, sizes: tuple[int, ...]) -> bool:
         """Make the family at these sizes, and the factors of its diagrams unless all are 1, if they are new."""
         if sizes in self.made:
