@@ -16,7 +16,7 @@ help:            ## this list
 	$(PY) -m pip install -q -c constraints.txt -e ".[test,dev]"
 	touch $@
 
-demo: .venv/.installed  ## train a network on real digits and write demo/report.html
+demo: .venv/.installed  ## train networks on digits, graphs and molecules; write demo/report.html
 	.venv/bin/catlearn demo
 
 test: .venv/.installed  ## the whole suite (under 40 minutes)

@@ -42,7 +42,7 @@ def curve(series: Mapping[str, Sequence[float]], what: str, width: int = 440, he
         parts.append(f'<text class="axis" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for epoch in sorted({1, (count + 1) // 2, count}):
         parts.append(f'<text class="axis" x="{x(epoch - 1):.1f}" y="{height - 14}" text-anchor="middle">{epoch}</text>')
-    parts.append(f'<text class="axis" x="{width - right + 12}" y="{height - 14}">epoch</text>')
+    parts.append(f'<text class="axis" x="{width - right + 18}" y="{height - 14}">epoch</text>')
     ends = _apart([y(line[-1]) for line in series.values()], 15)
     for style, (name, line), end in zip(STYLES, series.items(), ends, strict=False):
         points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(line))
@@ -90,6 +90,81 @@ def images(pictures: Sequence[Any], captions: Sequence[str], columns: int = 8) -
         parts.append(f'<text x="{ox + cols * pixel / 2}" y="{oy + rows * pixel + 20}" text-anchor="middle">{escape(caption)}</text>')
     width = min(columns, max(len(pictures), 1)) * step_x
     return svg(width, math.ceil(len(pictures) / columns) * step_y, parts, "pictures")
+
+
+def scatter(series: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str, size: int = 330) -> str:
+    """Points (true, predicted) of two series at most, on one scale, with the line where both are equal; outliers are inside the frame.
+
+    >>> scatter({"seen": [(0.0, 0.1), (1.0, 0.8)]}, "true", "predicted").count("<circle")
+    2
+    """
+    left, right, top, bottom = 54, 14, 44, 40
+    values = [value for points in series.values() for point in points for value in point]
+    ticks = scale(min(values), max(values))
+
+    def along(value: float) -> float:
+        return size * (value - ticks[0]) / (ticks[-1] - ticks[0])
+
+    parts = []
+    for tick in ticks:
+        x, y = left + along(tick), top + size - along(tick)
+        parts.append(f'<line class="grid" x1="{left}" x2="{left + size}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="axis" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(f'<text class="axis" x="{x:.1f}" y="{top + size + 18}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<line class="grid" x1="{left}" x2="{left + size}" y1="{top + size}" y2="{top}"/>')
+    parts.append(f'<text class="axis" x="{left + size}" y="{top + size + 34}" text-anchor="end">{escape(across)}</text>')
+    parts.append(f'<text class="axis" x="0" y="{top - 10}">{escape(up)}</text>')
+    for i, (style, (name, points)) in enumerate(zip(STYLES, series.items(), strict=False)):
+        dots = (f'<circle cx="{left + along(a):.1f}" cy="{top + size - along(b):.1f}" r="3.2"/>' for a, b in points)
+        parts.append(f'<g class="dots {style}"><title>{escape(name)}</title>{"".join(dots)}</g>')
+        parts.append(f'<text class="{style}" x="{left + 90 * i}" y="14">{escape(name)}</text>')
+    return svg(left + size + right, top + size + bottom, parts, f"{up} against {across}: {', '.join(series)}")
+
+
+def drawing(points: Sequence[tuple[float, float]], lines: Sequence[tuple[int, int]], labels: Sequence[str] = (), caption: str = "",
+            size: int = 170) -> str:  # fmt: skip
+    """Points joined by lines: a graph, or a molecule seen from one side. ``labels`` are written on the points.
+
+    >>> drawing([(0, 0), (1, 0)], [(0, 1)], ["O", "C"], "CO").count("<circle")
+    2
+    """
+    edge = 14
+    low = [min(point[axis] for point in points) for axis in (0, 1)]
+    span = max(max(point[axis] for point in points) - low[axis] for axis in (0, 1)) or 1.0
+    middle = [(max(point[axis] for point in points) + low[axis]) / 2 for axis in (0, 1)]
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = ((point[axis] - middle[axis]) / span for axis in (0, 1))
+        return size / 2 + x * (size - 2 * edge), size / 2 - y * (size - 2 * edge)
+
+    places = [at(point) for point in points]
+    parts = []
+    for i, j in lines:
+        (x, y), (z, w) = places[i], places[j]
+        parts.append(f'<line class="edge" x1="{x:.1f}" y1="{y:.1f}" x2="{z:.1f}" y2="{w:.1f}"/>')
+    radius = 9 if labels else 3.4
+    parts += [f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>' for x, y in places]
+    for label, (x, y) in zip(labels, places, strict=False):
+        parts.append(f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<text class="axis" x="{size / 2}" y="{size + 14}" text-anchor="middle">{escape(caption)}</text>')
+    return svg(size, size + 20, parts, caption or "a drawing")
+
+
+def weights(pictures: Sequence[str], values: Sequence[float], captions: Sequence[str]) -> str:
+    """Tiles: an SVG picture, a bar that is as long as its number is large beside the largest, the number, and words under it.
+
+    >>> weights(["<svg/>", "<svg/>"], [1.0, -0.5], ["one", "other"]).count("<figure")
+    2
+    """
+    largest = max(map(abs, values), default=0.0) or 1.0
+    tiles = []
+    for picture, value, caption in zip(pictures, values, captions, strict=True):
+        length, number = 110 * abs(value) / largest, f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+        style = "first" if value >= 0 else "second"
+        bar = f'<rect class="bar {style}" x="0" y="2" width="{length:.1f}" height="9" rx="2"/>'
+        chart = svg(160, 14, [bar, f'<text x="{length + 6:.1f}" y="11">{number}</text>'], f"{caption}: {number}")
+        tiles.append(f'<figure class="tile">{picture}{chart}<figcaption>{escape(caption)}</figcaption></figure>')
+    return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
 def svg(width: float, height: float, parts: Sequence[str], label: str) -> str:
