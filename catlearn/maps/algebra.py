@@ -22,13 +22,14 @@ from catlearn import errors
 from catlearn.maps.base import Map
 from catlearn.maps.combine import Block, Compose, Many, Scaled, Sum, Tensor
 from catlearn.maps.entrywise import Hadamard, RowNorm
-from catlearn.maps.given import size, typed, words
+from catlearn.maps.given import needed, size, typed, words
 from catlearn.maps.leaves import Identity, Zero
 from catlearn.maps.tape import multiply
 
 
 def then(f: Map, g: Map) -> Map:
     """First f, then g."""
+    needed(Map, "then", f, g)
     if f.cod != g.dom:
         hint = f"put reshape({f.cod}, {g.dom}) between them" if size(f.cod) == size(g.dom) else "the codomain of f must be the domain of g"
         raise errors.BadMap(f"{words(f.cod)} is not {words(g.dom)}: these maps do not compose", [typed(f), typed(g)], hint)
@@ -42,6 +43,7 @@ def then(f: Map, g: Map) -> Map:
 
 def tensor(*maps: Map) -> Map:
     """The Kronecker product of any number of maps; the identity of the space () for none."""
+    needed(Map, "tensor", *maps)
     number: Any = 1
     found: list[Map] = []
     for f in maps:
@@ -60,6 +62,9 @@ def tensor(*maps: Map) -> Map:
 
 def add(*maps: Map) -> Map:
     """The sum of one or more parallel maps."""
+    needed(Map, "add", *maps)
+    if not maps:
+        raise errors.BadMap("add: no map was given", ["needed: at least one, which says from where to where"], "maps.zero(cod, dom) is 0")
     if any((f.dom, f.cod) != (maps[0].dom, maps[0].cod) for f in maps):
         raise errors.BadMap("these maps have no sum", [typed(f) for f in maps], "a sum needs one domain and one codomain")
     found = [part for f in maps for part in _parts(Sum, f) if not isinstance(part, Zero)]
@@ -68,6 +73,7 @@ def add(*maps: Map) -> Map:
 
 def scaled(by: Any, f: Map) -> Map:
     """A number times a map."""
+    needed(Map, "scaled", f)
     if isinstance(by, bool) or not isinstance(by, int | float | Fraction) or not math.isfinite(by):
         raise errors.BadMap(f"{by!r} times {typed(f)}", ["needed: a finite number"], "a learned factor is maps.scalar(name, dom)")
     inner, f = _split(f)
@@ -79,6 +85,7 @@ def scaled(by: Any, f: Map) -> Map:
 
 def hadamard(f: Map, g: Map) -> Map:
     """The product entry by entry."""
+    needed(Map, "hadamard", f, g)
     if (f.dom, f.cod) != (g.dom, g.cod):
         raise errors.BadMap("these maps have no Hadamard product", [typed(f), typed(g)], "it needs one domain and one codomain")
     return Hadamard(f, g)
@@ -86,6 +93,9 @@ def hadamard(f: Map, g: Map) -> Map:
 
 def block(grid: Sequence[Sequence[Map | None]]) -> Map:
     """A grid of maps; None stands for zero. Spaces are joined flat: (sum of the rows' dimensions,) and likewise the columns'."""
+    if not isinstance(grid, Sequence) or any(not isinstance(row, Sequence) for row in grid):
+        raise errors.BadMap("block: needed is a grid, rows of maps", [f"given {str(grid)[:80]}"])
+    needed(Map, "block", *(f for row in grid for f in row if f is not None))
     if not grid or not grid[0] or len({len(row) for row in grid}) != 1:
         raise errors.BadMap("block: needed are rows of one length, at least one", [f"given rows of lengths {[len(row) for row in grid]}"])
     rows = [{size(f.cod) for f in row if f is not None} for row in grid]
@@ -104,6 +114,7 @@ def direct_sum(*maps: Map) -> Map:
 
 def kronecker_sum(*maps: Map) -> Map:
     """A ⊗ I ⊗ … + I ⊗ B ⊗ … + …, for maps of spaces into themselves."""
+    needed(Map, "kronecker_sum", *maps)
     if not maps or any(f.dom != f.cod for f in maps):
         raise errors.BadMap("kronecker_sum: needed are maps of a space into itself", [typed(f) for f in maps])
     units = [Identity(f.dom) for f in maps]
@@ -112,12 +123,16 @@ def kronecker_sum(*maps: Map) -> Map:
 
 def row_norm(f: Map, exponent: Any = 1, constant: bool = False) -> Map:
     """The diagonal map of the lengths of f's rows, to a power: ``f >> row_norm(f, -1)`` has rows of length 1."""
+    needed(Map, "row_norm", f)
+    if isinstance(exponent, bool) or not isinstance(exponent, int | float | Fraction) or not math.isfinite(exponent):
+        raise errors.BadMap(f"row_norm of {typed(f)} to the power {exponent!r}", ["needed: a finite number"])
     return RowNorm(f, exponent, constant)
 
 
 def column_norm(f: Map, exponent: Any = 1, constant: bool = False) -> Map:
     """The diagonal map of the lengths of f's columns, to a power."""
-    return RowNorm(f.T, exponent, constant)
+    needed(Map, "column_norm", f)
+    return row_norm(f.T, exponent, constant)
 
 
 def _parts(kind: type[Many], f: Map) -> tuple[Map, ...]:

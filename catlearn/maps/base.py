@@ -54,6 +54,8 @@ class Map(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _KINDS[cls.__name__] = cls
+        if "__hash__" not in cls.__dict__:
+            cls.__hash__ = Map.__hash__  # which dataclass then leaves as it is
 
     if TYPE_CHECKING:
 
@@ -71,6 +73,12 @@ class Map(ABC):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def __hash__(self) -> int:
+        """Found once: the planner looks maps up by the thousand, and a hash reads all that a map is made of."""
+        if "_hash" not in vars(self):
+            vars(self)["_hash"] = hash((type(self).__name__, *(getattr(self, f.name) for f in fields(self))))
+        return vars(self)["_hash"]
 
     # -- what a kind may know better -----------------------------------------------------------------------------------
 
@@ -174,6 +182,9 @@ class Map(ABC):
         from catlearn.maps.algebra import add
 
         return add(self, other) if isinstance(other, Map) else NotImplemented
+
+    def __radd__(self, other: Any) -> Map:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # so that the builtin sum works
 
     def __sub__(self, other: Map) -> Map:
         return self + (-1) * other if isinstance(other, Map) else NotImplemented

@@ -22,7 +22,9 @@ from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, size
 from catlearn.maps.planner import Builder
 from catlearn.maps.reflections import Reflection, reflected
+from catlearn.maps.tape import LETTERS
 
+LONG = 16  # longer intervals are cut at their smallest space, nearest to the middle, without weighing every cut
 WINDOW = 8  # no more maps than this are multiplied out before they meet the vectors
 
 
@@ -84,13 +86,16 @@ class Chain:
         b, dims = self.b, [size(s) for s in self.spaces]
         if i == j:
             return b.cost("matrix", self.maps[i], 0), None
+        if b.chooses and j - i >= LONG:
+            k = min(range(i, j), key=lambda k: (dims[k + 1], abs(2 * k + 1 - i - j)))
+            return self.best(i, k)[0] + self.best(k + 1, j)[0] + b.gemm(dims[i], dims[k + 1], dims[j + 1]), k
         ways: list[tuple[int, Any]] = []
         if b.chooses:
             for k in range(i, j):
                 ways.append((self.best(i, k)[0] + self.best(k + 1, j)[0] + b.gemm(dims[i], dims[k + 1], dims[j + 1]), k))
         ways.append((self.best(i, j - 1)[0] + b.cost("apply" if b.chooses else "emit", self.maps[j], dims[i]), "last"))
         if b.chooses:
-            ways.append((self.best(i + 1, j)[0] + b.cost("apply", self.maps[i].T, dims[j + 1]), "first"))
+            ways.append((self.best(i + 1, j)[0] + b.cost("apply", b.transposed(self.maps[i]), dims[j + 1]), "first"))
         return min(ways, key=lambda way: way[0])
 
     def _reached(self, j: int, tokens: int) -> tuple[int, int]:
@@ -139,10 +144,9 @@ class Chain:
             out = b.apply(self.maps[j], folded) if b.chooses else self.maps[j].emit(b, folded)
             return tape.unfold(out, range(rows, rows + columns))
         if how == "first":
-            return tape.unfold(b.apply(self.maps[i].T, tape.fold(self.matrix(i + 1, j), range(rows))), range(rows))
-        letters = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY"
+            return tape.unfold(b.apply(b.transposed(self.maps[i]), tape.fold(self.matrix(i + 1, j), range(rows))), range(rows))
         middle = len(self.spaces[how + 1])
-        top, mid, low = letters[:rows], letters[rows : rows + middle], letters[rows + middle : rows + middle + columns]
+        top, mid, low = LETTERS[:rows], LETTERS[rows : rows + middle], LETTERS[rows + middle : rows + middle + columns]
         return tape.einsum((top + mid, mid + low), top + low, self.matrix(how + 1, j), self.matrix(i, how))
 
     def recipe(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape
+from catlearn.maps.tape import LETTERS
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
@@ -83,7 +84,7 @@ class Tensor(Many):
     def matrix(self, b: Builder) -> int:
         found, rows, columns = b.matrix(self.maps[0]), len(self.maps[0].cod), len(self.maps[0].dom)
         for f in self.maps[1:]:
-            letters = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY"[: rows + columns + len(f.cod) + len(f.dom)]
+            letters = LETTERS[: rows + columns + len(f.cod) + len(f.dom)]
             left, right = letters[: rows + columns], letters[rows + columns :]
             out = left[:rows] + right[: len(f.cod)] + left[rows:] + right[len(f.cod) :]
             found = b.tape.einsum((left, right), out, found, b.matrix(f))

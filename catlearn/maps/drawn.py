@@ -28,7 +28,7 @@ from catlearn.maps.algebra import add, scaled
 from catlearn.maps.base import Map
 from catlearn.maps.given import Array, Shape, space
 from catlearn.maps.leaves import Zero
-from catlearn.maps.tape import Index
+from catlearn.maps.tape import LETTERS, Index
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
@@ -108,6 +108,8 @@ class Diagram(Map):
         return sum(self.n ** (count - 1 - (p - first)) for p in leg if first <= p < first + count)
 
     def emit(self, b: Builder, x: int) -> int:
+        if self.n and not (self.arcs or self.coupons):
+            return self.moved(b, x)
         first, waist, second = self.halves
         if not first or not second:
             return b.tape.zeros(self.cod, b.tape.lead(x))
@@ -120,6 +122,26 @@ class Diagram(Map):
         x = signed(b, b.tape.gather(x, 0, Index(c for _, c, _ in second)), second)
         return b.tape.reshape(b.tape.scatter(x, 0, Index(r for r, _, _ in second), self.n**self.l), self.cod)
 
+    def moved(self, b: Builder, x: int) -> int:
+        """Deltas alone: diagonals, sums, repetitions and an order of axes, so that no place but those on a diagonal is listed."""
+        tape, n, l = b.tape, self.n, self.l
+        low = [(block, [p - l for p in block if p >= l]) for block in self.deltas if max(block) >= l]
+        x = tape.permute(x, [p for _, ins in low for p in ins])
+        for i, (_, ins) in enumerate(low):  # every block has one axis
+            x = tape.reshape(x, (*[n] * i, n ** len(ins), *tape.shape(x)[i + len(ins) :]))
+            x = tape.gather(x, i, diagonal(n, len(ins)))
+        crossing = [i for i, (block, _) in enumerate(low) if min(block) < l]
+        letters = LETTERS[: len(low)]
+        x = tape.einsum((letters,), "".join(letters[i] for i in crossing), x)
+        high = [[p for p in low[i][0] if p < l] for i in crossing]
+        for block in self.deltas:
+            if max(block) < l:
+                x, high = tape.repeat(x, len(high), n), [*high, list(block)]
+        for i in reversed(range(len(high))):
+            x = tape.scatter(x, i, diagonal(n, len(high[i])), n ** len(high[i]))
+        order = [p for outs in high for p in outs]
+        return tape.permute(tape.reshape(x, (n,) * l), [order.index(p) for p in range(l)])
+
     @property
     def T(self) -> Map:
         def turned(block: Block) -> Block:
@@ -131,6 +153,8 @@ class Diagram(Map):
 
     @property
     def rank_bound(self) -> int:
+        if self.n and not (self.arcs or self.coupons):
+            return self.n ** sum(min(block) < self.l <= max(block) for block in self.deltas)
         first, waist, second = self.halves
         return min(waist, len({r for r, _, _ in first}), len({c for _, c, _ in second}), self.n**self.k, self.n**self.l)
 
@@ -138,6 +162,11 @@ class Diagram(Map):
         parts = [" ".join(map(str, block)) for block in self.deltas] + [f"J({a} {b})" for a, b in self.arcs]
         parts += [f"ε({' '.join('.'.join(map(str, leg)) for leg in legs)})" for legs in self.coupons]
         return f"diagram({self.k}→{self.l}, n={self.n}: {' | '.join(parts)})"
+
+
+def diagonal(n: int, order: int) -> Index:
+    """The places on the diagonal of a flat tensor of n^order entries."""
+    return Index(range(0, n**order, sum(n**i for i in range(order))))
 
 
 def signed(b: Builder, x: int, entries: list[Entry]) -> int:
@@ -153,6 +182,8 @@ def diagram(d: Any, n: int) -> Map:
     (n,) = space(n, "diagram") if not isinstance(n, tuple) else (-1,)
     if n < 0 or not hasattr(d, "sum"):
         raise errors.BadMap(f"diagram: {d!r} at size {n!r}", ["needed: a diagram of catlearn.diagrams, and a size from 0 on"])
+    if d.sum.size not in (None, n):
+        raise errors.BadMap(f"diagram: {d} at size {n}", [f"its coupons, and so its sums, belong to n = {d.sum.size}"])
     found: Map = Zero((n,) * d.k, (n,) * d.l)
     for one, coefficient in d.sum.terms:
         if one.arcs and n % 2:

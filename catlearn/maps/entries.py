@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from catlearn import errors
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
-from catlearn.maps.given import Array, Shape, parameter, size, space
+from catlearn.maps.given import Array, Shape, parameter, positions, size, space
 from catlearn.maps.leaves import constant
 from catlearn.maps.tape import Index
 
@@ -93,8 +93,8 @@ def sparse(name: str | None, cod: Any, dom: Any, rows: Sequence[int], columns: S
     Without ``source`` every entry has its own value; without ``name`` all values are 1. Raises ``BadMap`` for positions outside.
     """
     cod, dom = space(cod, "sparse"), space(dom, "sparse")
-    rows, columns = [int(i) for i in rows], [int(i) for i in columns]
-    places = list(range(len(rows))) if source is None else [int(i) for i in source]
+    rows, columns = positions(rows, "sparse"), positions(columns, "sparse")
+    places = tuple(range(len(rows))) if source is None else positions(source, "sparse")
     numbers = None if factors is None else Array.of(factors, "sparse")
     lengths = {len(rows), len(columns), len(places)} | (set() if numbers is None else {*numbers.shape, len(numbers.values)})
     inside = all(0 <= r < size(cod) for r in rows) and all(0 <= c < size(dom) for c in columns) and all(p >= 0 for p in places)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, size
 from catlearn.maps.leaves import times_matrix, times_vector
-from catlearn.maps.tape import multiply
+from catlearn.maps.tape import LETTERS, multiply
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
@@ -61,7 +61,7 @@ class Hadamard(Map):
         return b.cheapest(("hadamard", self), (rows, written), x)
 
     def matrix(self, b: Builder) -> int:
-        letters = "abcdefghijklmnopqrst"[: len(self.dom) + len(self.cod)]
+        letters = LETTERS[: len(self.dom) + len(self.cod)]
         return b.tape.einsum((letters, letters), letters, b.matrix(self.left), b.matrix(self.right))
 
     @property

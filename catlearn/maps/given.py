@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from numbers import Integral
 from typing import Any
@@ -44,12 +44,11 @@ class Array:
         """As a torch tensor, converted once for each dtype and device."""
         import torch
 
-        if (dtype, device) not in self._held or torch.compiler.is_compiling():
-            found = torch.tensor([float(v) for v in self.values], dtype=torch.float64).reshape(self.shape).to(dtype=dtype, device=device)
-            if not lasting(found):
-                return found
-            self._held[dtype, device] = found
-        return self._held[dtype, device]
+        def made() -> Any:
+            numbers = torch.tensor([float(v) for v in self.values], dtype=torch.float64, device="cpu")
+            return numbers.reshape(self.shape).to(dtype=dtype, device=device)
+
+        return kept(self._held, (dtype, device), made)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Array) and (self.shape, self.values) == (other.shape, other.values)
@@ -61,11 +60,18 @@ class Array:
         return f"array{self.shape}"
 
 
-def lasting(x: Any) -> bool:
-    """Whether a tensor may be kept: not a stand-in that is good only inside a trace or a transform."""
+def kept(held: dict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
+    """The tensor that ``make`` gives, made once for each key; made anew where it would be a stand-in, inside a trace."""
     import torch
 
-    return type(x) is torch.Tensor and not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(x)  # type: ignore
+    from catlearn.maps.outliving import lasting, watched
+
+    if torch.compiler.is_compiling() or watched():
+        return make()
+    if key not in held:
+        with lasting():
+            held[key] = make()
+    return held[key]
 
 
 # -- checks and words --------------------------------------------------------------------------------------------------
@@ -82,6 +88,22 @@ def space(value: Any, where: str) -> Shape:
     if not isinstance(found, tuple | list) or any(not isinstance(n, Integral) or isinstance(n, bool) or n < 0 for n in found):
         raise errors.BadMap(f"{where}: {value!r} is no tensor space", ["needed: a size, or a tuple of sizes, from 0 on"])
     return tuple(int(n) for n in found)
+
+
+def positions(value: Any, where: str) -> tuple[int, ...]:
+    """Whole numbers, of a sequence, an array or a tensor, as a tuple; ``BadMap`` if they are none."""
+    given = value.tolist() if hasattr(value, "tolist") else value
+    found = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(i, Integral) for i in found):
+        raise errors.BadMap(f"{where}: {str(value)[:80]} are no positions", ["needed: whole numbers"])
+    return tuple(map(int, found))  # type: ignore[arg-type]
+
+
+def needed(kind: type, where: str, *maps: Any) -> None:
+    """``BadMap`` for what is no map where one is needed."""
+    for f in maps:
+        if not isinstance(f, kind):
+            raise errors.BadMap(f"{where}: {str(f)[:80]!r} is no map", ["needed: an expression of catlearn.maps"])
 
 
 def words(shape: Shape) -> str:
@@ -107,6 +129,17 @@ def parameter(name: Any, shape: Shape, init: Any, trainable: Any, kind: str) -> 
 
 def merge(found: dict[str, Param], more: Mapping[str, Param]) -> None:
     for name, param in more.items():
-        if found.setdefault(name, param) != param:
+        first = found.setdefault(name, param)
+        if first == param and not same_start(first.init, param.init):
+            rows = [f"starts from {str(p.init)[:60]}" for p in (first, param)]
+            raise errors.BadMap(f"the parameter {name!r} starts in two different ways", rows, "one name is one parameter: rename one")
+        if first != param:
             rows = [f"{found[name].space}, trainable={found[name].trainable}", f"{param.space}, trainable={param.trainable}"]
             raise errors.BadMap(f"the name {name!r} stands for two different parameters", rows, "one name is one parameter: rename one")
+
+
+def same_start(a: Any, b: Any) -> bool:
+    """Whether two parameters start from the same numbers, where both are given numbers."""
+    if a is b or isinstance(a, Init) or isinstance(b, Init) or getattr(a, "is_meta", False) or getattr(b, "is_meta", False):
+        return True
+    return (a.tolist() if hasattr(a, "tolist") else a) == (b.tolist() if hasattr(b, "tolist") else b)

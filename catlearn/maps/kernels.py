@@ -14,25 +14,34 @@ x.mm(w.t())
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import wraps
 from typing import Any
 
 import torch
 
-from catlearn.maps.given import lasting
+from catlearn.maps.given import kept
 from catlearn.maps.tape import TOKENS, Step, Tape
 
 Texts = Mapping[int, str]
 HELPERS: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
+_TWIDDLES: dict[Any, torch.Tensor] = {}
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Generated code may call this function by its name."""
-    HELPERS[function.__name__] = function
-    return function
+    """Generated code may call this function by its name. Half precision, which its kernels lack, is computed in single."""
+
+    @wraps(function)
+    def run(x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        if x.dtype not in (torch.bfloat16, torch.float16):
+            return function(x, *rest)
+        return function(x.float(), *(y.float() if isinstance(y, torch.Tensor) else y for y in rest)).to(x.dtype)
+
+    HELPERS[function.__name__] = run
+    return run
 
 
 def text(tape: Tape, r: int, at: Texts, objects: dict[str, Any] | None = None) -> str:
@@ -125,12 +134,7 @@ class Places:
         self.index, self.made = tuple(index), {}
 
     def __call__(self, device: Any) -> torch.Tensor:
-        if device not in self.made or torch.compiler.is_compiling():
-            found = torch.tensor(self.index, dtype=torch.int64, device=device)
-            if not lasting(found):
-                return found
-            self.made[device] = found
-        return self.made[device]
+        return kept(self.made, device, lambda: torch.tensor(self.index, dtype=torch.int64, device="cpu").to(device))
 
 
 # -- arithmetic --------------------------------------------------------------------------------------------------------
@@ -195,13 +199,14 @@ def _real(x: torch.Tensor) -> torch.Tensor:
     return torch.complex(x, torch.zeros_like(x))
 
 
-@cache
 def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    k = torch.arange(n, dtype=torch.float64)
-    gain = torch.full((n,), math.sqrt(2 / n), dtype=torch.float64)
-    gain[0] = math.sqrt(1 / n)
     kind = torch.complex128 if dtype == torch.float64 else torch.complex64
-    return torch.polar(gain, -math.pi * k / (2 * n)).to(device=device, dtype=kind)
+
+    def made() -> torch.Tensor:
+        numbers = [math.sqrt((2 if k else 1) / n) * cmath.exp(-0.5j * math.pi * k / n) for k in range(n)]
+        return torch.tensor(numbers, dtype=torch.complex128, device="cpu").to(device=device, dtype=kind)
+
+    return kept(_TWIDDLES, (n, kind, device), made)
 
 
 @helper

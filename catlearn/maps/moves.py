@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from catlearn import errors
 from catlearn.maps.base import Map
-from catlearn.maps.given import Shape, size, space
+from catlearn.maps.given import Shape, positions, size, space
 from catlearn.maps.leaves import Identity
 from catlearn.maps.tape import LETTERS, Index
 
@@ -144,7 +144,7 @@ class Contraction(Map):
 
 def selection(dom: Any, index: Sequence[int], cod: Any = None) -> Map:
     """The entries of the flat input at these positions, in this order; positions may repeat. Raises ``BadMap`` outside."""
-    dom, places = space(dom, "selection"), Index(int(i) for i in index)
+    dom, places = space(dom, "selection"), Index(positions(index, "selection"))
     cod = (len(places),) if cod is None else space(cod, "selection")
     if any(not 0 <= i < size(dom) for i in places) or size(cod) != len(places):
         raise errors.BadMap("selection: these are no positions", [f"given  {list(places[:8])}, {len(places)} of them",
@@ -154,6 +154,7 @@ def selection(dom: Any, index: Sequence[int], cod: Any = None) -> Map:
 
 def permutation(index: Sequence[int], dom: Any = None) -> Map:
     """A permutation of basis vectors: output i is entry ``index[i]`` of the flat input."""
+    index = positions(index, "permutation")
     dom = (len(index),) if dom is None else space(dom, "permutation")
     if sorted(index) != list(range(size(dom))):
         raise errors.BadMap(f"permutation: {list(index)[:8]} does not hold every position once", [f"needed a permutation of {size(dom)}"])
@@ -162,7 +163,7 @@ def permutation(index: Sequence[int], dom: Any = None) -> Map:
 
 def permute(dom: Any, order: Sequence[int]) -> Map:
     """Factors in another order: factor i of the result is factor ``order[i]``."""
-    dom = space(dom, "permute")
+    dom, order = space(dom, "permute"), positions(order, "permute")
     if sorted(order) != list(range(len(dom))):
         raise errors.BadMap(f"permute: {tuple(order)} is no order of {len(dom)} factors")
     return Identity(dom) if list(order) == sorted(order) else Permute(dom, tuple(order))
@@ -178,7 +179,8 @@ def reshape(dom: Any, cod: Any) -> Map:
 
 def broadcast(dom: Any, position: int, count: int) -> Map:
     """A new factor of size ``count`` at ``position``, along which nothing changes. Its transpose sums over a factor."""
-    dom, (count,) = space(dom, "broadcast"), space(count, "broadcast")
+    dom, (position, count) = space(dom, "broadcast"), positions((position, count), "broadcast")
+    space(count, "broadcast")
     if not 0 <= position <= len(dom):
         raise errors.BadMap(f"broadcast: no position {position} among {len(dom)} factors")
     return Broadcast(dom, position, count)
@@ -186,7 +188,7 @@ def broadcast(dom: Any, position: int, count: int) -> Map:
 
 def contraction(dom: Any, first: int, second: int) -> Map:
     """The trace over the factors ``first`` and ``second``, which have one size. Its transpose inserts the identity."""
-    dom = space(dom, "contraction")
+    dom, (first, second) = space(dom, "contraction"), positions((first, second), "contraction")
     if not (0 <= first < len(dom) and 0 <= second < len(dom) and first != second and dom[first] == dom[second]):
         raise errors.BadMap(f"contraction: factors {first} and {second} of {dom}", ["needed: two different factors of one size"])
     return Contraction(dom, min(first, second), max(first, second))

@@ -112,7 +112,7 @@ class Plan:
 
     def using(self, **passes: str) -> Plan:
         """The same plan with other choices: ``forward=``, ``input=``, ``parameters=``, each of ``planned | factored | dense``."""
-        bad = {k: v for k, v in passes.items() if k not in self.chosen or v not in self.outs}
+        bad = {k: v for k, v in passes.items() if k not in self.chosen or not isinstance(v, str) or v not in self.outs}
         if bad:
             raise errors.BadMap(f"no such pass: {', '.join(f'{k}={v!r}' for k, v in bad.items())}",
                                 [f"passes: {', '.join(self.chosen)}", f"each of: {', '.join(self.outs)}"])  # fmt: skip
@@ -181,8 +181,16 @@ class Plan:
 
 def plan_of(f: Map, tokens: int, force: str | None = None, wanted: Sequence[str] | None = None, with_input: bool = True) -> Plan:
     """The plan for so many vectors; the names of the parameters whose gradients are wanted, by default the trainable ones."""
-    if not isinstance(tokens, int) or tokens < 0 or force not in (None, *POLICIES):
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0 or force not in (None, *POLICIES):
         raise errors.BadMap(f"plan({tokens!r}, force={force!r})", [f"needed: a number of vectors, and force one of {', '.join(POLICIES)}"])
+    try:
+        return written(f, tokens, force, wanted, with_input)
+    except RecursionError:
+        raise errors.BadMap("this map is nested too deeply to be planned", next="write a long chain or sum as one, f >> g >> h") from None
+
+
+def written(f: Map, tokens: int, force: str | None, wanted: Sequence[str] | None, with_input: bool) -> Plan:
+    """All the ways on one tape, and the lightest of them."""
     tape = Tape(max(1, tokens))
     x = tape.input(f.dom)
     params = {name: tape.param(name, tuple(int(n) for n in p.wire.shape)) for name, p in f.params.items()}  # type: ignore[arg-type]

@@ -38,9 +38,9 @@ class Builder:
     ``plain``: only steps that every meaning has (no fused reflections, no Fourier transform of a circulant).
     """
 
-    def __init__(self, tape: Tape, policy: str = "planned", plain: bool = False, memo: dict[Any, int] | None = None) -> None:
+    def __init__(self, tape: Tape, policy: str = "planned", plain: bool = False, memo: dict[Any, Any] | None = None) -> None:
         self.tape, self.policy, self.plain = tape, policy, plain
-        self.memo: dict[Any, int] = {} if memo is None else memo
+        self.memo: dict[Any, Any] = {} if memo is None else memo
 
     @property
     def chooses(self) -> bool:
@@ -59,6 +59,12 @@ class Builder:
     def product_with(self, matrix: int, x: int, dom: Shape, cod: Shape) -> int:
         rows, columns = LETTERS[: len(cod)], LETTERS[len(cod) : len(cod) + len(dom)]
         return self.tape.einsum((columns, rows + columns), rows, x, matrix)
+
+    def transposed(self, f: Map) -> Map:
+        """The transpose, made once."""
+        if ("T", f) not in self.memo:
+            self.memo["T", f] = f.T
+        return self.memo["T", f]
 
     # -- costs ---------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from catlearn.maps.tape import Index, Step, Tape, multiply
+from catlearn.maps.tape import LETTERS, Index, Step, Tape, multiply
 
 
 def reverse(tape: Tape, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
@@ -59,14 +59,14 @@ def _concat(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
 
 
 def _repeat(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
-    letters = "abcdefghijklmnopqrst"[: len(step.shape)]
+    letters = LETTERS[: len(step.shape)]
     axis = step.with_[0]
     return tape.einsum((letters,), letters[:axis] + letters[axis + 1 :], dy)
 
 
 def _power(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
     (exponent,), x = step.with_, step.args[0]
-    letters = "abcdefghijklmnopqrst"[: len(step.shape)]
+    letters = LETTERS[: len(step.shape)]
     slope = tape.scale(tape.power(x, multiply(exponent, 1) - 1), exponent)
     return tape.einsum((letters, letters), letters, dy, slope)
 

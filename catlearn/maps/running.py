@@ -16,6 +16,7 @@ from catlearn import errors
 from catlearn.core.hooks import meaning
 from catlearn.maps.base import Map
 from catlearn.maps.given import size, typed
+from catlearn.maps.outliving import constant
 from catlearn.maps.plan import Plan, plan_of
 from catlearn.maps.planner import Builder
 from catlearn.maps.program import Compiled, compiled
@@ -36,11 +37,11 @@ def plan_for(f: Map, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> 
     tokens = rounded(tokens) if isinstance(tokens, int) else MANY
     plans = vars(f).setdefault("_plans", {})
     key = (tokens, wanted, with_input)
-    if key not in plans:
+    if (found := plans.get(key)) is None:  # another thread may drop it at any time
         if len(plans) >= KEPT:
-            plans.pop(next(iter(plans)))
-        plans[key] = plan_of(f, tokens, None, wanted, with_input)
-    return plans[key]
+            plans.pop(next(iter(plans)), None)
+        return plans.setdefault(key, plan_of(f, tokens, None, wanted, with_input))
+    return found
 
 
 class Planned(torch.autograd.Function):
@@ -49,6 +50,7 @@ class Planned(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, plan: Plan, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         y, *saved = plan.keeping(x, x.shape[0], x, *params)
+        y = own(y, (x, *params))
         ctx.plan = plan
         ctx.save_for_backward(x, *params, *saved)
         return y
@@ -65,6 +67,7 @@ class Planned(torch.autograd.Function):
         return None, *(grads.get(r, torch.zeros_like(t) if r in plan.wanted else None) for r, t in zip(plan.inputs, tensors, strict=False))
 
 
+@constant
 def ready(f: Map) -> bool:
     """Makes f one call that torch's compiler does not look into (the tracer below it does); the compiler runs this as it is."""
     if "_opaque" not in vars(f):
@@ -75,9 +78,6 @@ def ready(f: Map) -> bool:
 
         vars(f)["_opaque"] = torch._dynamo.allow_in_graph(opaque)
     return True
-
-
-ready._dynamo_marked_constant = True  # type: ignore[attr-defined]  # torch.compiler.assume_constant_result, without importing the compiler
 
 
 def run(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
@@ -97,13 +97,17 @@ def planned(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan 
         wanted = tuple(n for n, v in zip(f.params, values, strict=True) if v.requires_grad) if differentiable else ()
         plan = plan_for(f, flat.shape[0], wanted, differentiable and x.requires_grad)
     if not differentiable and not special(x):
-        y = plan.alone(flat, flat.shape[0], flat, *values)[0]
-        y = y.clone() if y is flat or y is x or any(y is v for v in values) else y
+        y = own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values))
     elif special(x):
         y = plan.plain(flat, flat.shape[0], flat, *values)[0]
     else:
         y = Planned.apply(plan, flat, *values)
     return y.reshape((*batch, *f.cod))  # type: ignore[union-attr]
+
+
+def own(y: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
+    """y in memory of its own: what is written into it changes neither the input nor a parameter."""
+    return y.clone() if any(torch._C._is_alias_of(y, v) for v in given) else y  # type: ignore[attr-defined]
 
 
 def special(x: torch.Tensor) -> bool:
@@ -112,8 +116,13 @@ def special(x: torch.Tensor) -> bool:
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or torch.autograd.forward_ad._current_level >= 0
-        or torch.is_autocast_enabled(x.device.type)
+        or autocast(x)
     )
+
+
+def autocast(x: torch.Tensor) -> bool:
+    """Whether torch chooses dtypes on x's device."""
+    return x.device.type != "meta" and torch.is_autocast_enabled(x.device.type)
 
 
 def apply(f: Map, x: Any, params: Mapping[str, Any] | None = None, plan: Plan | None = None) -> torch.Tensor:
@@ -138,6 +147,10 @@ def apply(f: Map, x: Any, params: Mapping[str, Any] | None = None, plan: Plan | 
 
 def checked(f: Map, params: Mapping[str, Any] | None, dtype: Any = None, device: Any = None) -> list[torch.Tensor]:
     """The parameters in the order of ``f.params``; by default what they start from."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise errors.BadMap(f"{typed(f)} in {dtype}", ["needed: a dtype of real numbers, such as torch.float64"])
+    if params is not None and not isinstance(params, Mapping):
+        raise errors.BadMap(f"parameters of {typed(f)}", [f"given  {type(params).__name__}", "needed a mapping, name → tensor"])
     if params is None:
         fresh = meaning("fresh")(f.params, dtype=dtype)
         return [v.to(device) for v in fresh.values()]
@@ -150,8 +163,12 @@ def checked(f: Map, params: Mapping[str, Any] | None, dtype: Any = None, device:
         if not isinstance(value, torch.Tensor) or tuple(value.shape) != param.wire.shape:
             rows.append(f"{name}: given {tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__}, "
                         f"needed a tensor {param.wire.shape}")  # fmt: skip
-        elif dtype is not None and value.dtype != dtype and not torch.is_autocast_enabled(value.device.type):
-            rows.append(f"{name}: given {value.dtype}, needed {dtype} as the input has")
+        elif not value.is_floating_point():
+            rows.append(f"{name}: given {value.dtype}, needed real numbers")
+        elif dtype is not None and value.dtype != dtype and not autocast(value):
+            rows.append(f"{name}: given {value.dtype}, needed {dtype}{' as the input has' if device is not None else ''}")
+        elif device is not None and value.device != device:
+            rows.append(f"{name}: given on {value.device}, needed on {device} as the input is")
     if rows:
         raise errors.BadMap(f"these parameters do not fit {typed(f)}", rows, f"its parameters are {', '.join(f.params) or 'none'}")
     return [params[name] for name in f.params]
@@ -170,11 +187,10 @@ def writing(f: Map) -> tuple[Compiled, Compiled]:
 def dense(f: Map, params: Mapping[str, Any] | None = None, dtype: Any = None) -> torch.Tensor:
     """The matrix (prod cod, prod dom). Without parameters and dtype it has torch's default dtype."""
     values = checked(f, params, dtype)
-    if len({v.dtype for v in values}) > 1:
-        rows = [f"{name}: {v.dtype}" for name, v in zip(f.params, values, strict=True)]
-        raise errors.BadMap(f"the parameters of {typed(f)} have several dtypes", rows, "convert them to one")
+    if len({(v.dtype, v.device) for v in values}) > 1:
+        rows = [f"{name}: {v.dtype} on {v.device}" for name, v in zip(f.params, values, strict=True)]
+        raise errors.BadMap(f"the parameters of {typed(f)} have several dtypes or devices", rows, "convert them to one")
     like = values[0] if values else torch.empty(0, dtype=dtype)
     differentiable = torch.is_grad_enabled() and any(v.requires_grad for v in values)
     found = writing(f)[0 if differentiable or special(like) else 1](like, 1, *values)[0]
-    own = differentiable or not any(found is v or found._base is v for v in values)
-    return found if own and len(values) else found.clone()
+    return found if differentiable else own(found, values) if values else found.clone()

@@ -62,25 +62,28 @@ class Circulant(Map):
 
     def emit(self, b: Builder, x: int) -> int:
         rows, columns, n = self.grid
-        kernel, letters = b.tape.param(self.name, (rows, columns, n)), "ji" if self.transposed else "ij"
+        letters = "ji" if self.transposed else "ij"
         if b.plain:
-            sign = -1 if self.transposed != self.by_rows else 1
-            places = Index(sign * (i - j) % n for i in range(n) for j in range(n))
-            kernel = b.tape.reshape(b.tape.gather(kernel, 2, places), (rows, columns, n, n))
-            y = b.tape.einsum((f"{letters}kl", "jl"), "ik", kernel, b.tape.reshape(x, (self.dom[0] // n, n)))
+            y = b.tape.einsum((f"{letters}kl", "jl"), "ik", self.blocks(b), b.tape.reshape(x, (self.dom[0] // n, n)))
         else:
+            kernel = b.tape.param(self.name, (rows, columns, n))
             if self.transposed != self.by_rows:
                 kernel = b.tape.gather(kernel, 2, Index(-i % n for i in range(n)))
             y = b.tape.convolve((letters, "j"), "i", kernel, b.tape.reshape(x, (self.dom[0] // n, n)))
         return b.tape.reshape(y, self.cod)
 
     def matrix(self, b: Builder) -> int:
+        return b.tape.reshape(b.tape.permute(self.blocks(b), (1, 2, 0, 3) if self.transposed else (0, 2, 1, 3)), (*self.cod, *self.dom))
+
+    def blocks(self, b: Builder) -> int:
+        """The blocks written out, (rows, columns, n, n), without a list of n² places.
+
+        The kernel n + 1 times, cut into n rows of n + 1, has c[(i + j) mod n] at (i, j) of its first n columns.
+        """
         rows, columns, n = self.grid
-        sign = -1 if self.transposed != self.by_rows else 1
-        places = Index(sign * (i - j) % n for i in range(n) for j in range(n))
-        blocks = b.tape.gather(b.tape.param(self.name, (rows, columns, n)), 2, places)
-        blocks = b.tape.permute(b.tape.reshape(blocks, (rows, columns, n, n)), (1, 2, 0, 3) if self.transposed else (0, 2, 1, 3))
-        return b.tape.reshape(blocks, (*self.cod, *self.dom))
+        many = b.tape.repeat(b.tape.param(self.name, (rows, columns, n)), 2, n + 1)
+        sums = b.tape.gather(b.tape.reshape(many, (rows, columns, n, n + 1)), 3, range(n))
+        return b.tape.gather(sums, 2 if self.transposed != self.by_rows else 3, Index(-i % n for i in range(n)))
 
     @property
     def T(self) -> Map:

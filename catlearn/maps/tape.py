@@ -27,7 +27,7 @@ from typing import Any
 
 Shape = tuple[int, ...]
 TOKENS = -1  # the lead axis of unknown length
-LETTERS = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY"
+LETTERS = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY" + "".join(map(chr, range(0x3400, 0x3500)))  # for many axes, any will do
 MOVES = ("input", "param", "constant", "eye", "zeros", "reshape", "permute", "fold", "unfold", "stop")  # no arithmetic
 
 

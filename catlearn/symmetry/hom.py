@@ -19,6 +19,7 @@ catlearn.errors.BadSymmetry: [CL803] Hom of S(n), 2 → 2: the basis is not the 
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from catlearn.core.sizes import Poly, Size, dim
@@ -28,6 +29,7 @@ from catlearn.errors import BadSymmetry
 from catlearn.symmetry.elements import checked
 
 LIMIT = 200_000
+COUNTED = 60  # on more points the closed formulas of small O(n), SO(n), Sp(n) have too many terms to be refused by
 INSTEAD = {
     "Z": "maps that commute with cyclic shifts are circulant: use the circulant map, or a convolution",
     "T": "a linear map commutes with translations exactly if it fixes them: subtract the mean of the points first",
@@ -52,15 +54,20 @@ def hom_basis(group: Group, k: int, l: int, limit: int | None = LIMIT) -> tuple[
     >>> len(hom_basis(O(2), 2, 2)), len(hom_basis(O(2), 1, 2))
     (3, 0)
     """
-    refuse_large(hom_dim(group, k, l), k + l, limit, f"Hom of {group}, {k} → {l}")
-    return basis(group.kind, basis_size(group, k, l), k, l)
+    n, what = basis_size(group, k, l), f"Hom of {group}, {k} → {l}"
+    for points in range((k + l) % 2, k + l if k + l > COUNTED else 0, 2):  # dimensions grow with every second point
+        if limit is not None and (count := dimension(group.kind, n, points, 0)) > limit:
+            refuse_large(count, k + l, limit, f"{what}, already on {points} of its {k + l} points,")
+    refuse_large(dimension(group.kind, n, k, l), k + l, limit, what)
+    return basis(group.kind, n, k, l)
 
 
 def refuse_large(count: int, points: int, limit: int | None, what: str) -> None:
     """Raises ``BadSymmetry`` if ``count`` diagrams on so many points are more than ``limit``; says the number and the memory."""
     if limit is not None and count > limit:
-        head = f"{what} has a basis of {count:,} diagrams, about {_memory(count * bytes_of(points))} of memory"
-        raise BadSymmetry(head, [f"the limit is {limit:,} diagrams"], "use lower orders, or pass limit=...")
+        number = f"{count:,}" if count < 10**60 else f"{Decimal(count):.1e}"
+        head = f"{what} has a basis of {number} diagrams, about {_memory(count * bytes_of(points))} of memory"
+        raise BadSymmetry(head, [f"the limit is {limit:,} diagrams"], "use lower orders; hom_basis and hom_elements take another limit=")
 
 
 def bytes_of(points: int) -> int:
@@ -69,7 +76,7 @@ def bytes_of(points: int) -> int:
 
 
 def _memory(count: int) -> str:
-    size, unit = float(count) / 2**20, "MiB"
+    size, unit = Decimal(count) / 2**20, "MiB"
     for larger in ("GiB", "TiB", "PiB"):
         if size >= 1024:
             size, unit = size / 1024, larger

@@ -56,7 +56,8 @@ def hom_elements(
     """
     found = parts(dom, cod)
     free = [replace(p, ins=()) for p in found if p.outs]
-    for some, what in ((found, f"Hom of {_wire(dom)} → {_wire(cod)}"), *([(free, f"the invariants of {_wire(cod)}")] if bias else [])):
+    wires = (found, f"Hom of {_short(dom)} → {_short(cod)}"), (free, f"the invariants of {_short(cod)}")
+    for some, what in wires if bias else wires[:1]:
         count = prod(hom_dim(p.group, len(p.ins), len(p.outs)) for p in some)
         refuse_large(count, sum(len(p.outs) + len(p.ins) for p in some), limit, what)
     l = sum(len(p.outs) for p in found)
@@ -166,6 +167,12 @@ def _wire(x: Wire | Space) -> Wire:
     if not isinstance(x, Wire):
         raise BadSymmetry(f"{x!r} is not one wire", next="take the wires one by one: Hom of sums is the sum of the Homs")
     return x
+
+
+def _short(x: Wire | Space) -> str:
+    """A wire as text, unless it has very many axes."""
+    wire = _wire(x)
+    return repr(wire) if len(wire.axes) <= 12 else f"a wire of {len(wire.axes)} axes"
 
 
 def _resized(wire: Wire, groups: Mapping[Group, Group]) -> Space:

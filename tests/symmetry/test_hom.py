@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -170,3 +171,12 @@ def test_bad_input_is_refused_by_name(build: Callable[[], Any], message: str) ->
 def test_the_smallest_groups_have_bases_too() -> None:
     assert [hom_dim(group, 2, 1) for group in (cl.S(1), cl.A(1), cl.O(1), cl.SO(1))] == [1, 1, 0, 1]
     assert [len(hom_basis(group, 0, 0)) for group in (cl.S(3), cl.A(3), cl.O(2), cl.SO(2), cl.Sp(2))] == [1] * 5
+
+
+@pytest.mark.parametrize("group", [Group(kind, 20) for kind in ("S", "A", "O", "SO", "Sp")], ids=str)
+def test_orders_beyond_counting_are_refused_at_once(group):
+    """The exact number is a sum over nearly a million shapes for O(20) on 120 points; refusing needs only one that is large enough."""
+    start = time.process_time()
+    with pytest.raises(errors.BadSymmetry, match=r"already on .* of its 120 points"):
+        hom_basis(group, 60, 60)
+    assert time.process_time() - start < 20
