@@ -21,7 +21,7 @@ if __name__ == "__main__":
     print("a component that touches neither end is a factor n; it stays a symbol until a group gives it a value")
     print("the other way round:", rows >> spread)
 
-    R, S = (theta(d).dense().contiguous() for d in (rows, spread))
+    R, S = (theta(d).dense() for d in (rows, spread))
     print("\njoining strings = multiplying matrices:", torch.equal(theta(both).dense(), R @ S))
     print("side by side = Kronecker product:      ", torch.equal(theta(rows @ spread).dense(), torch.kron(R, S)))
     print("upside down = transpose:               ", torch.equal(theta(rows.T).dense(), R.T))

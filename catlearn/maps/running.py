@@ -193,4 +193,5 @@ def dense(f: Map, params: Mapping[str, Any] | None = None, dtype: Any = None) ->
     like = values[0] if values else torch.empty(0, dtype=dtype)
     differentiable = torch.is_grad_enabled() and any(v.requires_grad for v in values)
     found = writing(f)[0 if differentiable or special(like) else 1](like, 1, *values)[0]
-    return found if differentiable else own(found, values) if values else found.clone()
+    found = found if differentiable else own(found, values) if values else found.clone()
+    return found.contiguous()  # row-major in memory too, as torch.kron and others want it

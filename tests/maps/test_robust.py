@@ -185,3 +185,12 @@ def test_python_sums_and_equal_starts_are_welcome():
     assert torch.equal(f.dense({"A": torch.ones(2, 3)}), 2 * torch.ones(2, 3))
     Q = maps.dense("Q", 2, 2, init=torch.ones(2, 2)) >> maps.dense("Q", 2, 2, init=torch.ones(2, 2))
     assert torch.equal(Q.dense(), 2 * torch.ones(2, 2))
+
+
+def test_a_matrix_lies_in_memory_as_it_reads():
+    """torch.kron refuses others."""
+    from catlearn.diagrams import Partition
+
+    f = maps.diagram(Partition(2, 1, [[0, 1], [2]]), 4)
+    assert f.dense().is_contiguous() and f.T.dense().is_contiguous()
+    assert torch.equal(torch.kron(f.dense(), f.dense()), (f @ f).dense())

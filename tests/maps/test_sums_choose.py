@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensor, FakeTensorMode
 
 from catlearn import errors
 from catlearn.diagrams import basis
@@ -144,6 +144,28 @@ def test_stand_ins_of_a_trace_are_not_kept(strategy):
     with FakeTensorMode() as mode:
         apply(family, mode.from_tensor(x), mode.from_tensor(weight), strategy=strategy)
     torch.testing.assert_close(apply(family, x, weight, strategy=strategy), by_definition(family, x, weight))
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "after a real call"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_whatever_watches_a_call_leaves_nothing_behind(strategy, before):
+    family = orthogonal(3, 2, 2)
+    x, weight, bias = drawn(family, c_out=13 + before)  # channels of its own, so nothing is made yet
+    if before:
+        apply(family, x, weight, bias, strategy)
+    with FakeTensorMode() as mode:
+        given = [mode.from_tensor(t) for t in (x, weight, bias)]
+        assert apply(family, *given, strategy=strategy).shape == (*x.shape[:-1], weight.shape[1])
+    assert isinstance(apply(family, *given, strategy=strategy), FakeTensor)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        apply(family, x, weight, bias, strategy)
+    with torch.device("meta"), torch.inference_mode():
+        apply(family, x, weight, bias, strategy)
+    torch.func.grad(lambda x: apply(family, x, weight, bias, strategy).sum())(x)
+    weight.requires_grad_()
+    y = apply(family, x, weight, bias, strategy)
+    torch.testing.assert_close(y, by_definition(family, x, weight, bias))
+    assert torch.autograd.grad(y.sum(), weight)[0].abs().sum() > 0
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

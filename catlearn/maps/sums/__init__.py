@@ -9,6 +9,7 @@ For families of plain elements (deltas only), of any order and for axes of sever
 - ``plan.plan(family, tokens, c_in, c_out)``: the cached plan; ``str`` prints the steps; ``.total("flops" | "moved", forward=True)`` and
   ``.saved`` are its costs, without running anything, for whoever compares it with other ways.
 
-``patterns`` holds the combinatorics, which do not depend on sizes; ``weights`` where weights stand in the matrices of the waists; ``program``
-the steps; ``code`` the text of the function that runs them; ``kernel`` the forward and backward pass; ``operator`` what compilers see.
+``patterns`` holds the combinatorics, which do not depend on sizes; ``weights`` where weights stand in the matrices of the waists;
+``program`` the steps; ``code`` the text of the function that runs them; ``kernel`` the forward and backward pass; ``open`` what compilers
+see of small families, ``operator`` of large ones.
 """

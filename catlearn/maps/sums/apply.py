@@ -25,7 +25,8 @@ from torch.autograd import Function
 from catlearn.errors import BadMap
 from catlearn.maps.sums.family import Family
 from catlearn.maps.sums.kernel import pull, push
-from catlearn.maps.sums.operator import operator, planned
+from catlearn.maps.sums.open import layer, worthwhile
+from catlearn.maps.sums.operator import operator, planned, text
 from catlearn.maps.sums.plan import Plan
 
 
@@ -102,6 +103,8 @@ def apply(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None = None)
     """
     check(family, x, weight, bias)
     if torch.compiler.is_compiling() or isinstance(x, FakeTensor):  # shapes alone must not meet the kernels
+        if worthwhile(family, x.shape[-1], weight.shape[1]):
+            return layer(x, weight, bias, text(family))
         return operator(x, weight, bias, family)
     scheme = planned(family, x, weight)
     if torch._C._are_functorch_transforms_active():

@@ -57,7 +57,7 @@ def product(t: Tables, x: Tensor, blocks: Blocks, constant: Tensor | None = None
     c_out = blocks[0].shape[1] // t.shapes[0][2]
     if t.whole:
         flat = None if constant is None else constant.view(-1)
-        return linear(x.reshape(tokens, t.ins.size * c_in), blocks[0][0], flat).view(tokens, t.outs.size, c_out)
+        return linear(x.reshape(tokens, t.ins.size * c_in), blocks[0].squeeze(0), flat).view(tokens, t.outs.size, c_out)
     taken, start, parts = t.ins.read(x), 0, []
     for (m, p, q, _), block in zip(t.shapes, blocks, strict=True):
         own = taken[:, start : start + m * p].reshape(tokens, m, p * c_in).transpose(0, 1)
@@ -104,13 +104,13 @@ def backward(t: Tables, x: Tensor | None, dy: Tensor, blocks: Blocks, c_in: int)
 
 
 def _chunks(t: Tables, x: Tensor, c_in: int, c_out: int) -> tuple[list[tuple[int, int]], Tensor, Tensor]:
-    """Equal ranges of tokens, a buffer for the inputs of the longest and one for its outputs."""
+    """Equal ranges of tokens, a buffer for the inputs of the longest and one for its outputs, empty where points are positions."""
     tokens = x.shape[0]
     pieces = max(1, round(tokens * (t.ins.size * c_in + t.outs.size * c_out) / CHUNK)) if x.device.type == "cpu" else 1
     size = max(1, -(-tokens // pieces))
     ranges = [(start, min(start + size, tokens)) for start in range(0, tokens, size)]
     most = min(size, tokens)
-    take, put = x.new_empty(most, t.ins.points, c_in), x.new_empty(most, t.outs.points, c_out)
+    take, put = (x.new_empty(0 if side.place is None else most, side.points, c) for side, c in ((t.ins, c_in), (t.outs, c_out)))
     return ranges, take, put
 
 

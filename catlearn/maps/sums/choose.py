@@ -3,8 +3,9 @@
 Three strategies give the same numbers: ``dense`` (one product with the effective weight), ``blocks`` (the same with the blocks it falls
 into) and ``diagrams`` (features, a waist, scatters on strided views; arcs by twists, elements with coupons beside it as blocks). Small axes
 want the first two, large ones the last. A plan predicts microseconds from counts: arithmetic by the narrowest side of its products,
-numbers gathered, rows of channels moved by strided views, calls. Its constants were fitted to one thread of a CPU over 39 cases, which
-they meet within a third; only ratios matter for the choice. No effective weight of more than ``MEMORY`` bytes is ever made.
+numbers gathered, rows of channels moved by strided views, calls. Its constants were fitted to the process time of one thread of one CPU
+over 39 cases, which they met within a third; other machines, and later changes of the kernels, have other constants, but only ratios
+matter for the choice. One strategy serves both passes. No effective weight of more than ``MEMORY`` bytes is ever made.
 
 >>> from catlearn.maps.sums.family import Element, Family
 >>> square = lambda n: Family((n, n), (n, n), (Element(deltas=((0, 2), (1, 3))), Element(deltas=((0, 1), (2, 3)))))
@@ -20,14 +21,17 @@ they meet within a third; only ratios matter for the choice. No effective weight
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from catlearn import errors
+from catlearn.maps.outliving import constant, watched
 from catlearn.maps.sums import apply as diagrams
 from catlearn.maps.sums import plan as strided
 from catlearn.maps.sums.blocks import CHUNK, layer
@@ -40,6 +44,7 @@ from catlearn.maps.sums.tables import Tables, tables
 
 STRATEGIES = ("dense", "blocks", "diagrams")
 MEMORY = 1 << 28  # bytes of an effective weight, at most
+COMPILED = 1 << 10  # tokens that a compiler's choice is made for: it may not ask how many there are, since the batch may vary
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def apply(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None = None,
     tensor([50.5000])
     """
     device = x.device.type
-    if not torch.is_autocast_enabled(device):
+    if x.is_meta or not torch.is_autocast_enabled(device):
         return _prepared(family, x, weight, bias, strategy)(x, weight, bias)
     x, weight = _lowered(x), _lowered(weight)
     with torch.autocast(device, enabled=False):
@@ -136,17 +141,16 @@ _REAL = (Tensor, torch.nn.Parameter)
 def _prepared(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None, strategy: str | None) -> Run:
     """What runs tensors of these shapes: looked up by identity, since a family of hundreds of elements is slow to hash."""
     training = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if torch.compiler.is_compiling():
-        return _runner(family, x, weight, bias, strategy, training)
+    if torch.compiler.is_compiling() or watched() or type(x) not in _REAL or type(weight) not in _REAL:
+        return _runner(family, x, weight, bias, strategy, training)  # stand-ins are good inside one trace only
     biased = None if bias is None else (bias.shape, bias.dtype, bias.device)
     key = id(family), x.shape, x.dtype, x.device, weight.shape, weight.dtype, weight.device, biased, strategy, training
     held = _PREPARED.get(key)
     if held is None:
         if len(_PREPARED) >= 4096:
             _PREPARED.clear()
-        held = family, _runner(family, x, weight, bias, strategy, training)
-        if type(x) in _REAL and type(weight) in _REAL:  # stand-ins are good inside one trace only
-            _PREPARED[key] = held  # with the family, so that its id stays its own
+        held = family, _runner(family, x, weight, bias, strategy, training)  # with the family, so that its id stays its own
+        _PREPARED[key] = held
     return held[1]
 
 
@@ -159,7 +163,7 @@ def check(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None) -> Non
         raise errors.BadMap("a family needs floating tensors of one dtype on one device", rows, "convert them with .to(...)")
 
 
-@torch.compiler.assume_constant_result
+@constant
 def chosen(family: Family, tokens: int, c_in: int, c_out: int, strategy: str | None, training: bool, itemsize: int) -> str:
     """The strategy of the plan, which a compiler takes as a constant."""
     return plan(family, tokens, c_in, c_out, strategy, training, itemsize).strategy
@@ -171,7 +175,8 @@ def _runner(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None, stra
     batch, (_, c_out, c_in) = x.shape[: x.ndim - family.order_in - 1], weight.shape
     tokens, points, shape = prod(batch), prod(family.ins), (*batch, *family.outs, c_out)
     run = layer if family.elements else _constant
-    found = chosen(family, tokens, c_in, c_out, strategy, training, x.element_size())
+    known = COMPILED if torch.compiler.is_compiling() else tokens
+    found = chosen(family, known, c_in, c_out, strategy, training, x.element_size())
     if found == "diagrams" and family.elements:
         parts = (
             [(p.outs, p.ins, p.numbers, p.constants, p.rest, p.family) for p in split(family)]
@@ -181,7 +186,8 @@ def _runner(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None, stra
         if [part[:2] + part[4:5] for part in parts] == [((), (), False)]:
             return lambda x, weight, bias: diagrams.apply(family, x, weight, bias)
         return lambda x, weight, bias: _run_parts(family, parts, x, weight, bias)
-    t = tables(family, found == "blocks", c_out, x.dtype, x.device)
+    with x.fake_mode if isinstance(x, FakeTensor) else nullcontext():
+        t = tables(family, found == "blocks", c_out, x.dtype, x.device)
     return lambda x, weight, bias: run(t, x.reshape(tokens, points, c_in), weight, bias).reshape(shape)
 
 

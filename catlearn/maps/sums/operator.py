@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from catlearn.maps.outliving import constant
 from catlearn.maps.sums.family import Family
 from catlearn.maps.sums.kernel import pull, push
 from catlearn.maps.sums.plan import CACHE, WORKSPACE, Plan, extent, plan
@@ -29,7 +30,7 @@ def planned(family: Family, x: Tensor, weight: Tensor) -> Plan:
     return plan(family, batch, x.shape[-1], weight.shape[1], CACHE if x.device.type == "cpu" else WORKSPACE)
 
 
-@torch.compiler.assume_constant_result
+@constant
 def text(family: Family) -> str:
     """The family as text; a constant to compilers."""
     return family.text

@@ -37,7 +37,7 @@ from catlearn.maps.sums.patterns import Skeleton
 from catlearn.maps.sums.program import Layout, Spread, Stage, gathering, layouts
 from catlearn.maps.sums.weights import structure
 
-CACHE = 1 << 20  # numbers that a chunk may touch on a CPU: less makes more calls, more leaves the caches
+CACHE = 1 << 19  # numbers that a chunk may touch on a CPU: less makes more calls, more leaves the caches
 ALIGNED = 16  # buffers begin at multiples of so many numbers
 WORKSPACE = 1 << 26  # the same on other devices, where only memory limits a chunk
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from catlearn.maps.outliving import constant
 from catlearn.maps.sums.family import Element, Family
 
 
@@ -57,7 +58,7 @@ def split(family: Family) -> tuple[Part, ...]:
     )
 
 
-@torch.compiler.assume_constant_result
+@constant
 def described(family: Family) -> tuple[tuple, ...]:
     """The parts as plain tuples (outs, ins, numbers, constants, rest, family as text), which a compiler takes as constants."""
     return tuple((part.outs, part.ins, part.numbers, part.constants, part.rest, part.family.text) for part in split(family))

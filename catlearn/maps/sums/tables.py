@@ -20,21 +20,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from catlearn.maps.outliving import constant, lasting, watched
 from catlearn.maps.sums.dense import Terms, layout
 from catlearn.maps.sums.entries import coordinates
 from catlearn.maps.sums.family import Family
+
+LONG = 128  # tokens from which one call for each point costs less than one pass more over all of them
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
     """The inputs or the outputs: the points in the order of the blocks, each a signed sum of positions on the axes.
 
-    ``take``: the position of each point, one tensor a term; ``signs``: those of the further terms, a number or (points, 1).
+    ``positions``: the position of each point, one tuple a term; ``take``: the same as tensors;
+    ``signs``: those of the further terms, a number or (points, 1).
     ``place``: the point of each position, None if points are positions in order; ``back``: its signs; ``gaps``: the positions in no point.
     """
 
     size: int
     points: int
+    positions: tuple[tuple[int, ...], ...]
     take: tuple[Tensor, ...]
     signs: tuple[Tensor | float, ...]
     place: Tensor | None
@@ -63,6 +68,10 @@ class Side:
         """``read`` in place of a buffer (tokens, points, c); x itself where nothing is to be gathered."""
         if self.place is None:
             return x
+        if len(self.signs) == 1 and isinstance(self.signs[0], float) and len(x) >= LONG:
+            for point, (a, b) in enumerate(zip(*self.positions, strict=True)):
+                torch.add(x.select(1, a), x.select(1, b), alpha=self.signs[0], out=buffer.select(1, point))
+            return buffer
         torch.index_select(x, 1, self.take[0], out=buffer)
         for take, sign in zip(self.take[1:], self.signs, strict=True):
             term = x.index_select(1, take)
@@ -110,21 +119,20 @@ _KEPT: dict[tuple[Any, ...], Tables] = {}
 
 
 def tables(family: Family | str, blocks: bool, c_out: int, dtype: torch.dtype, device: torch.device) -> Tables:
-    """The tensors for a family; they depend on no weight. Kept, unless a compiler traces, which keeps them itself."""
-    if torch.compiler.is_compiling():
+    """The tensors for a family; they depend on no weight. Kept, unless a compiler or a mode traces, which keeps them itself."""
+    if torch.compiler.is_compiling() or watched():
         return _tables(numbers(family, blocks), c_out, dtype, device)
     key = family, blocks, c_out, dtype, device
     if (found := _KEPT.get(key)) is None:
-        with torch.inference_mode(False):  # what is made once must also serve calls that record derivatives
+        with lasting():
             found = _tables(numbers(family, blocks), c_out, dtype, device)
         if len(_KEPT) >= 256:
             _KEPT.clear()
-        if type(found.rows) is Tensor:  # not a stand-in that is good inside one trace only
-            _KEPT[key] = found
+        _KEPT[key] = found
     return found
 
 
-@torch.compiler.assume_constant_result
+@constant
 def numbers(family: Family | str, blocks: bool) -> Numbers:
     """All that tables hold as nested tuples of plain numbers, which a compiler takes as constants; also of a family as text."""
     return _numbers(Family.read(family) if isinstance(family, str) else family, blocks)
@@ -187,7 +195,7 @@ def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
     take = [torch.tensor(row, dtype=torch.long, device=device) for row in positions]
     signs = [sign if isinstance(sign, float) else torch.tensor(sign, dtype=dtype, device=device).view(-1, 1) for sign in further]
     return Side(
-        size, points, tuple(take), tuple(signs), None if place is None else torch.tensor(place, device=device),
+        size, points, positions, tuple(take), tuple(signs), None if place is None else torch.tensor(place, device=device),
         None if back is None else torch.tensor(back, dtype=dtype, device=device).view(-1, 1),
         torch.tensor(gaps, device=device) if gaps else None,
     )  # fmt: skip
@@ -196,7 +204,7 @@ def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
 def expand(t: Tables, weight: Tensor) -> tuple[Tensor, ...]:
     """The different blocks (d, q · c_out, p · c_in) of each group, from weight (D, c_out, c_in)."""
     count, c_out, c_in = weight.shape
-    rows = torch.mm(t.columns, weight.reshape(count, c_out * c_in)).view(-1, c_in).index_select(0, t.rows)
+    rows = torch.mm(t.columns, weight.reshape(count, c_out * c_in)).view(len(t.columns) * c_out, c_in).index_select(0, t.rows)
     if len(t.shapes) == 1:
         _, p, q, d = t.shapes[0]
         return (rows.view(d, q * c_out, p * c_in),)

@@ -17,6 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from catlearn.maps.outliving import lasting
 from catlearn.maps.sums.family import Family
 from catlearn.maps.sums.patterns import Skeleton, skeleton_of
 
@@ -32,22 +33,28 @@ def structure(family: Family) -> Skeleton:
 @lru_cache(maxsize=1024)
 def index(family: Family, c_in: int, c_out: int, forward: bool, device: torch.device) -> Tensor:
     """For each place in the matrices the number of its weight, one past the last where no element stands."""
+    with lasting():
+        return _index(family, c_in, c_out, forward).to(device)
+
+
+def _index(family: Family, c_in: int, c_out: int, forward: bool) -> Tensor:
     blocks, count, skeleton = [], len(family.elements), structure(family)
     channels = torch.arange(c_out * c_in, dtype=torch.int32).view(c_out, c_in)
     for waist, cells in zip(skeleton.waists, skeleton.cells, strict=True):
         numbers = torch.tensor(waist.table, dtype=torch.int32).view(*cells, 1, 1)
         block = torch.where(numbers < 0, count * c_out * c_in, numbers * (c_out * c_in) + channels)
         blocks.append(block.permute((0, 1, 4, 2, 3) if forward else (0, 2, 3, 1, 4)).flatten())
-    return torch.cat([torch.empty(0, dtype=torch.int32), *blocks]).to(device)
+    return torch.cat([torch.empty(0, dtype=torch.int32), *blocks])
 
 
 @lru_cache(maxsize=1024)
 def places(family: Family, c_in: int, c_out: int, device: torch.device) -> Tensor:
     """For each weight its place in the matrices of the backward pass."""
-    found = index(family, c_in, c_out, False, torch.device("cpu")).long()
-    inverse = torch.empty(len(family.elements) * c_out * c_in + 1, dtype=torch.int32)
-    inverse[found] = torch.arange(len(found), dtype=torch.int32)
-    return inverse[:-1].to(device)
+    with lasting():
+        found = index(family, c_in, c_out, False, torch.device("cpu")).long()
+        inverse = torch.empty(len(family.elements) * c_out * c_in + 1, dtype=torch.int32)
+        inverse[found] = torch.arange(len(found), dtype=torch.int32)
+        return inverse[:-1].to(device)
 
 
 def matrices(family: Family, weight: Tensor, forward: bool) -> Tensor:
