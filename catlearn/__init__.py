@@ -63,6 +63,7 @@ from catlearn.layers.geometric import (
     set_transformer_block,
     subgraph_network,
 )
+from catlearn.layers.plan import plan
 from catlearn.layers.resize import resize
 from catlearn.learn import schedules
 from catlearn.learn.fitted import Fitted
@@ -93,7 +94,7 @@ __all__ = [
     "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network", "layer_norm", "leaky_relu", "Learner", "learner",
     "Lens", "lens", "linear", "load", "log", "log_softmax", "logsumexp", "lstm_cell", "mae", "maps", "masked_fill", "matmul",
     "max", "max_pool1d", "max_pool2d", "mean", "message_passing", "mlp", "molecule_network", "mse", "mul",
-    "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param", "parameter", "Picture",
+    "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param", "parameter", "Picture", "plan",
     "point_cloud_network", "power", "R", "relu", "Reparam", "Repeat", "repeat", "reshape", "residual", "resize", "reverse",
     "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "scale", "scatter_add", "schedules", "Scope", "Seq", "seq",
     "set_transformer_block", "sgd", "shift", "sigmoid", "silu", "slice", "SO", "softmax", "softplus", "Sp", "Space", "space",

@@ -10,15 +10,16 @@ that a diagram sums over, so that one set of weights serves sets of many sizes.
 
 Law: f ∘ ρ(g) = ρ(g) ∘ f for every g of every group and all weights.
 
-Weights start normal with mean 0 and equal shares for all diagrams, so that independent inputs of variance 1 give outputs of variance 1,
-on average over the entries of a channel. The bias starts at 0. Symbolic sizes are taken at their least for this.
+Weights start normal with mean 0: independent inputs of variance 1 give outputs of variance 1, on average over the entries of a channel,
+and many layers stay near it, since a diagram's share of the variance is in proportion to the square of its rank. (With equal shares the
+few directions that all diagrams reach grow from layer to layer.) Biases start at 0. Symbolic sizes are taken at their least for this.
 
 >>> from catlearn.core.spaces import S
 >>> points = S(3).space(1)[0]
 >>> [element.deltas for element in basis(points, points).elements]
 [((0, 1),), ((0,), (1,))]
->>> [round(number, 3) for number in Equivariant(points).spreads(points)]  # of a variance of 1 one half each, the second from a sum of 3
-[0.707, 0.408]
+>>> [round(number, 3) for number in Equivariant(points).spreads(points)]  # ranks 3 and 1: shares 9/10 and 1/10, this from a sum of 3
+[0.949, 0.183]
 >>> Layer(Equivariant(points), points)(pytorch.tensor([1.0, 2.0, 3.0]), pytorch.tensor([[[10.0]], [[1.0]]]))
 tensor([16., 26., 36.])
 """
@@ -40,6 +41,7 @@ import torch as pytorch
 from catlearn import errors
 from catlearn.boxes.check import floats
 from catlearn.boxes.constant import Constant, Held
+from catlearn.boxes.diagram import alone, crossing, rank, sentence, square, summed
 from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import Size, dims, evaluate, product
 from catlearn.core.spaces import Axis, Space, Wire
@@ -47,6 +49,7 @@ from catlearn.maps.outliving import constant as compiled_constant
 from catlearn.maps.sums import choose
 from catlearn.maps.sums.entries import coordinates
 from catlearn.maps.sums.family import Element, Family
+from catlearn.symmetry.hom import hom_dim
 from catlearn.symmetry.products import hom_elements, parts
 
 Tensor = pytorch.Tensor
@@ -68,22 +71,6 @@ def least(size: Size) -> int:
     return evaluate(size, {d.name: d.min for d in dims(size)})
 
 
-def summed(element: Element, outputs: int) -> list[int]:
-    """One point of every axis that a diagram sums over: of each delta and arc that no output is in."""
-    return [min(block) for block in (*element.deltas, *element.arcs) if min(block) >= outputs]
-
-
-def crossing(element: Element, outputs: int) -> list[int]:
-    """One point of every delta that joins inputs with outputs: the axes of the waist."""
-    return [min(block) for block in element.deltas if min(block) < outputs <= max(block)]
-
-
-def square(element: Element, sizes: Sequence[int]) -> int:
-    """The sum of the squares of a diagram's entries: a factor n for each delta and arc, n! for each coupon."""
-    total = math.prod(sizes[block[0]] for block in (*element.deltas, *element.arcs))
-    return total * math.prod(math.factorial(sizes[coupon[0][0]]) for coupon in element.coupons if coupon)
-
-
 @lru_cache(maxsize=512)
 def basis(dom: Wire, out: Wire) -> Family:
     """The diagrams between two wires, symbolic sizes at their least, where the basis is already that of all larger ones.
@@ -101,10 +88,12 @@ def basis(dom: Wire, out: Wire) -> Family:
     return hom_elements(dom, out, {d.name: d.min for size in (*turned(dom), *turned(out)) for d in dims(size)}, bias=False)
 
 
-def nothing(dom: Space, cod: Space) -> errors.BadSymmetry:
-    """What to say where there are no diagrams."""
-    return errors.BadSymmetry(f"only the zero map is equivariant from {dom} to {cod}",
-                              next="multiply features first, e.g. cl.tensor_product, or go to a wire of another order")  # fmt: skip
+def nothing(op: Equivariant, dom: Space) -> errors.BadSymmetry:
+    """What to say where there are no diagrams: which groups have none."""
+    found = [part for wire in dom for part in parts(op.own(wire), op.own(op.out))]
+    rows = [alone(p.group, len(p.ins), len(p.outs)) for p in found if not hom_dim(p.group, len(p.ins), len(p.outs))]
+    return errors.BadSymmetry(f"only the zero map is equivariant from {dom} to {Space((op.out,))}", list(dict.fromkeys(rows)),
+                              "multiply features first, e.g. cl.tensor_product, or go to a wire of another order")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,11 +116,12 @@ class Equivariant(Op):
         for what, known in (("normalise", ("sum", "mean")), ("strategy", (None, *choose.STRATEGIES))):
             if getattr(self, what) not in known:
                 raise errors.BadSymmetry(f"equivariant({what}={getattr(self, what)!r})", [f"needed  one of {known}"])
-        if not isinstance(self.lead, int) or self.lead < 0 or wire.axes[: self.lead] != self.out.axes[: self.lead]:
-            raise errors.BadSymmetry(f"equivariant(lead={self.lead}) needs the same first axes on both sides",
-                                     [f"from {dom}", f"to   {Space((self.out,))}"])  # fmt: skip
+        number = isinstance(self.lead, int) and not isinstance(self.lead, bool) and 0 <= self.lead <= len(wire.axes)
+        if not number or wire.axes[: self.lead] != self.out.axes[: self.lead]:
+            raise errors.BadSymmetry(f"equivariant(lead={self.lead!r}) needs the same first axes on both sides",
+                                     [f"from {dom}", f"to   {Space((self.out,))}"], "lead counts axes that are carried along")  # fmt: skip
         if not self.found(wire).elements:
-            raise nothing(dom, Space((self.out,)))
+            raise nothing(self, dom)
         return Space((self.out,))
 
     def own(self, wire: Wire) -> Wire:
@@ -159,16 +149,21 @@ class Equivariant(Op):
             params["bias"] = Param(Space((Wire((Axis(len(self.shifts)), outer), role="parameter"),)), Init("constant", (0.0,)))
         return params
 
+    def shares(self, dom: Wire) -> list[int]:
+        """How much each diagram adds to the variance at the start, up to one factor: the square of its rank."""
+        found = self.found(dom)
+        return [rank(element, found.order_out, found.sizes) ** 2 for element in found.elements]
+
     def spreads(self, dom: Wire) -> tuple[float, ...]:
         """The standard deviation that each diagram's weights start with.
 
         With independent weights, diagram d adds Σ_o Σ_i (s_d D_d[o, i])² c_in σ_d² to the sum of the variances over the outputs o, so
-        σ_d² = (number of o) / (number of d · c_in · s_d² |D_d|²) gives every diagram the same share of a mean variance of 1.
+        σ_d² = p_d · (number of o) / (c_in · s_d² |D_d|²) gives it the share p_d of a mean variance of 1.
         """
-        found = self.found(dom)
-        share = math.prod(found.outs) / (max(least(channels(self.own(dom))), 1) * len(found.elements))
-        factors = self.factors(found, found.sizes)
-        return tuple(math.sqrt(share / (square(d, found.sizes) * s * s)) for d, s in zip(found.elements, factors, strict=True))
+        found, shares = self.found(dom), self.shares(dom)
+        one = math.prod(found.outs) / (max(least(channels(self.own(dom))), 1) * sum(shares))
+        parts = zip(found.elements, self.factors(found, found.sizes), shares, strict=True)
+        return tuple(math.sqrt(one * share / (square(d, found.sizes) * s * s)) for d, s, share in parts)
 
     def factors(self, found: Family, sizes: Sequence[int]) -> list[Fraction]:
         """s_d for every diagram."""
@@ -245,6 +240,9 @@ class Equivariant(Op):
         for element in found.elements:
             total = total + mixed * product(tuple(sizes[p] for p in crossing(element, found.order_out)))
         return total
+
+    def told(self, dom: Space) -> str:
+        return sentence([p.group for p in parts(self.own(dom[0]), self.own(self.out))], len(self.found(dom[0]).elements), len(self.shifts))
 
     def __str__(self) -> str:
         usual = {"bias": True, "normalise": "sum", "strategy": None, "lead": 0}

@@ -124,6 +124,10 @@ class Op(ABC):
             total = wire.size + total
         return total
 
+    def told(self, dom: Space) -> str:
+        """What the box does on this domain, in words; empty where the first sentence of the docstring says it for all."""
+        return ""
+
     @property
     def name(self) -> str:
         """The open name of a box with this op."""

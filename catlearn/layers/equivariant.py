@@ -14,6 +14,7 @@ parameter(R(15, 16, 8)) parameter(R(2, 16))
 Traceback (most recent call last):
 ...
 catlearn.errors.BadSymmetry: [CL803] only the zero map is equivariant from space(S(4), O(3), 8) to R(1)
+  O(3) acts on 1 axis of the input and on none of the output: no diagram joins them
   next: multiply features first, e.g. cl.tensor_product, or go to a wire of another order
 """
 
@@ -50,6 +51,12 @@ def equivariant(dom: Space, cod: Space, bias: bool = True, name: str | None = No
     Raises ``BadSymmetry`` where a group has no diagrams (Z, T), where only the zero map is equivariant, where a basis is too large or
     changes with a symbolic size, and where one group stands on both sides at two sizes.
     """
+    for what, given in (("dom", dom), ("cod", cod)):
+        if not isinstance(given, Space):
+            raise errors.BadSymmetry(f"equivariant leads from a space to a space; {what} is {given!r}",
+                                     next="cl.S(5).space(1, channels=8) is permuted by S(5), cl.R(8) is moved by nothing")  # fmt: skip
+    if not isinstance(bias, bool):
+        raise errors.BadSymmetry(f"equivariant(bias={bias!r})", ["needed  True or False"])
     if not len(dom) or not len(cod):
         raise errors.BadSymmetry(f"equivariant({dom}, {cod}) needs a wire on both sides", next="cl.R() is one wire of order 0")
     if len(dom) == len(cod) == 1:
@@ -61,7 +68,7 @@ def equivariant(dom: Space, cod: Space, bias: bool = True, name: str | None = No
         invariants = Equivariant(out, bias, normalise, strategy, lead)
         reached = [i for i, wire in enumerate(dom) if invariants.found(wire).elements]
         if not reached and not invariants.shifts:
-            raise nothing(dom, Space((out,)))
+            raise nothing(invariants, dom)
         boxes = [Box(replace(invariants, bias=bias and i == reached[0]), Space((dom[i],)), name and f"{i}_{j}") for i in reached]
         targets += reached
         parts += _sharing(boxes) if boxes else [_shift(replace(invariants, bias=False), name and f"bias_{j}")]
@@ -89,12 +96,12 @@ def combination(dom: Space, cod: Space, coefficients: Mapping[int, float], norma
 
 
 def _sharing(boxes: list[Box]) -> list[Box]:
-    """Boxes whose outputs are added: each diagram of each starts with the same share of a variance of 1."""
-    counts = [len(box.op.found(box.dom[0]).elements) for box in boxes if isinstance(box.op, Equivariant)]
+    """Boxes whose outputs are added: each diagram of each starts with its share of a variance of 1."""
+    totals = [sum(box.op.shares(box.dom[0])) for box in boxes if isinstance(box.op, Equivariant)]
     found = []
-    for box, count in zip(boxes, counts, strict=True):
+    for box, total in zip(boxes, totals, strict=True):
         weight = box.own_params["weight"]
-        spreads = tuple(number * sqrt(count / sum(counts)) for number in weight.init.numbers)
+        spreads = tuple(number * sqrt(total / sum(totals)) for number in weight.init.numbers)
         found.append(replace(box, overrides={"weight": replace(weight, init=Init("normals", spreads))}))
     return found
 

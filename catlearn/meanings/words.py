@@ -167,7 +167,7 @@ class _Teller:
             text = f"{head}: on {gives[0]}"
         else:
             text = f"{head}: {' and '.join(come) or 'nothing'} → {' and '.join(gives)}"
-        sentence = about(node.op)
+        sentence = node.op.told(graph.space(data)) or about(node.op)
         text += f": {sentence}." if sentence else "."
         if tuple(dict.fromkeys(data)) != tuple(dict.fromkeys(before)) and data:
             text += f" It reads {listed([self.place(a) for a in data])}."

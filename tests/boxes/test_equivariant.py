@@ -2,6 +2,7 @@
 
 import copy
 import math
+import tracemalloc
 from fractions import Fraction as Q
 from itertools import product
 
@@ -11,6 +12,7 @@ from torch.func import functional_call
 
 import catlearn as cl
 from catlearn import errors
+from catlearn.boxes.diagram import rank, square
 from catlearn.boxes.equivariant import Equivariant, basis
 from catlearn.core.spaces import Axis, Wire
 from catlearn.core.term import Box
@@ -262,7 +264,11 @@ def test_cost():
 
 def test_words_and_pictures():
     box = CASES["S 2 to 2"]
-    assert "linear equivariant map" in cl.explain(box)
+    said = "every linear equivariant map under S(4), once, as a sum of 15 diagrams (for S(4) set partitions of the axes) with a weight"
+    assert f"{said} for each pair of channels, plus 2 invariant shifts." in cl.explain(box)
+    assert "under S(3) and O(2), once, as a sum of" in cl.explain(CASES["two groups on one wire"]).replace("O(2) and S(3)", "S(3) and O(2)")
+    assert "pairings of the axes, some with a determinant" in cl.explain(CASES["SO(2)"])
+    assert "a linear map of the channels, plus a bias." in cl.explain(equivariant(cl.R(2), cl.R(3)))
     assert "<svg" in cl.draw(box)._repr_svg_()
     assert str(CASES["mean"].op) == "equivariant(space(S(4), 3), normalise='mean')"
 
@@ -272,7 +278,8 @@ def test_words_and_pictures():
 
 @pytest.mark.parametrize("name", CASES)
 def test_variance_starts_at_one(name):
-    """The mean over the outputs of the variance, exactly, from the matrices: Σ_d σ_d² s_d² |D_d|² c_in / (number of outputs) = 1."""
+    """The mean over the outputs of the variance, exactly, from the matrices: Σ_d σ_d² s_d² |D_d|² c_in / (number of outputs) = 1, and
+    what each diagram adds is in proportion to the square of the rank of its matrix, which torch finds."""
     box = CASES[name]
     op, dom, out = box.op, box.dom[0].axes[box.op.lead :], box.op.out.axes[box.op.lead :]
     ins, outs = ([a.size for a in axes if a.group] for axes in (dom, out))
@@ -286,7 +293,37 @@ def test_variance_starts_at_one(name):
     columns = [reference(plain)(eye, one * (torch.arange(len(spreads)) == d)[:, None, None]) for d in range(len(spreads))]
     shares = [spread**2 * column.square().sum() * math.prod(a.size for a in dom if not a.group) / math.prod(outs)
               for spread, column in zip(spreads, columns, strict=True)]  # fmt: skip
-    torch.testing.assert_close(torch.stack(shares), torch.full((len(shares),), 1 / len(found.elements), dtype=F64))
+    matrices = dense(found.elements, [*outs, *ins]).reshape(len(shares), math.prod(outs), math.prod(ins))
+    ranks = torch.linalg.matrix_rank(matrices).to(F64)
+    torch.testing.assert_close(torch.stack(shares), ranks**2 / (ranks**2).sum())
+
+
+DIAGRAMS = [(S(3), 2, 1), (A(4), 1, 3), (A(3), 2, 2), (A(2), 1, 1), (O(2), 2, 2), (SO(3), 1, 2), (SO(3), 2, 3), (SO(2), 2, 2),
+            (Sp(2), 2, 2)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "k", "l"), DIAGRAMS, ids=str)
+def test_numbers_of_a_diagram(group, k, l):
+    """Rank and sum of squares are those of the matrix, coupons with crossing and hidden legs among them."""
+    found = basis(group.space(k)[0], group.space(l)[0])
+    matrices = dense(found.elements, found.sizes).reshape(-1, group.n**l, group.n**k)
+    assert [rank(e, l, found.sizes) for e in found.elements] == torch.linalg.matrix_rank(matrices).tolist()
+    assert [square(e, found.sizes) for e in found.elements] == matrices.square().sum((1, 2)).tolist()
+
+
+STACKS = [S(6).space(1, 32), S(20).space(1, 32), S(6).space(2, 16), S(20).space(2, 8), A(3).space(1, 32), O(3).space(2, 16),
+          SO(3).space(2, 16), Sp(4).space(2, 16), cl.space(S(4), O(3), 32)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dom", STACKS, ids=str)
+@pytest.mark.parametrize("normalise", ["sum", "mean"])
+def test_activations_keep_their_size_through_ten_layers(dom, normalise):
+    """Over 10 networks; equal shares for all diagrams would give 4e7 for S(6) and 3e15 for S(20) at order 2."""
+    net, x, total = cl.seq(*[equivariant(dom, dom, normalise=normalise)] * 10), torch.randn(8, *map(int, dom[0].shape)), 0.0
+    for seed in range(10):
+        with torch.no_grad():
+            total += cl.compile(net, seed=seed)(x).square().mean().item() / 10
+    assert 0.3 < total < 5
 
 
 @pytest.mark.parametrize("dom", [S(5).space(2, 16), O(3).space(2, 16), Sp(4).space(2, 16)], ids=str)
@@ -324,6 +361,13 @@ REFUSED = {
     "change with every n": lambda: equivariant(SO(cl.dim("n")).space(1), SO(cl.dim("n")).space(1)),
     "diagrams, about .*B of memory": lambda: equivariant(S(50).space(8), S(50).space(8)),
     "needs a wire on both sides": lambda: equivariant(cl.I, S(5).space(1)),
+    "dom is S.5.": lambda: equivariant(S(5), S(5).space(1)),
+    "cod is 3": lambda: equivariant(S(5).space(1), 3),
+    "bias='no'": lambda: equivariant(S(5).space(1), S(5).space(1), bias="no"),
+    "lead=2": lambda: equivariant(S(5).space(1), S(5).space(1), lead=2),
+    "lead=True": lambda: equivariant(S(5).space(1), S(5).space(1), lead=True),
+    "O.5. acts on none of the input and on 1 axis of the output": lambda: equivariant(S(5).space(1), O(5).space(1)),
+    "a wire of 400 axes .* 8.3e.380 diagrams": lambda: equivariant(S(3).space(400), S(3).space(400)),
 }
 
 
@@ -336,8 +380,25 @@ def test_refused_with_the_reason(text):
 
 def test_too_large_is_refused_before_anything_is_made():
     """Bell(24) = 445958869294805289 diagrams: the number is in the message, and no time or memory went into them."""
-    with pytest.raises(errors.BadSymmetry, match="445,958,869,294,805,289"):
+    tracemalloc.start()
+    with pytest.raises(errors.BadSymmetry, match=r"445,958,869,294,805,289 .* of memory"):
         equivariant(S(50).space(12), S(50).space(12))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("strategy", [None, *choose.STRATEGIES])
+def test_no_channels_at_all(strategy):
+    """Of zero channels comes the bias, and to zero channels goes nothing."""
+    x = torch.randn(2, 3, 3, 0, requires_grad=True)
+    model = cl.compile(equivariant(O(3).space(2, 0), O(3).space(2, 2), strategy=strategy))
+    with torch.no_grad():
+        model.equivariant.bias.copy_(torch.tensor([[1.0, 2.0]]))
+    torch.testing.assert_close(model(x), (torch.eye(3)[:, :, None] * torch.tensor([1.0, 2.0])).expand(2, 3, 3, 2))
+    torch.autograd.grad(model(x).sum(), [x, *model.parameters()])
+    empty = cl.compile(equivariant(O(3).space(2, 2), O(3).space(2, 0), strategy=strategy))
+    assert empty(torch.randn(2, 3, 3, 2)).shape == (2, 3, 3, 0)
 
 
 def test_integers_are_refused():
@@ -388,3 +449,11 @@ def test_torch_compile_of_a_symbolic_size():
     for size in (4, 6, 5):
         x = torch.randn(3, size, size, 2)
         torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", [None, "diagrams"])
+def test_shapes_without_numbers(strategy):
+    """On the meta device a network runs for its shapes alone."""
+    for group in (S(5), SO(3), Sp(4)):
+        model = cl.compile(equivariant(group.space(2, 2), group.space(2, 3), strategy=strategy), device="meta")
+        assert model(torch.empty(4, group.n, group.n, 2, device="meta")).shape == (4, group.n, group.n, 3)

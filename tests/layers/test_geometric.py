@@ -140,6 +140,27 @@ def test_a_reflection_is_seen_by_turns_only():
     assert (turns(triangle, colours) - turns(mirrored, colours)).abs() > 1e-6
 
 
+def test_forces_train():
+    """Forces are derivatives, so training on them takes second ones: all weights along one direction, against finite differences."""
+    term, generator = molecule_network(4, O(3), 2, channels=3), torch.Generator().manual_seed(3)
+    model, f = randomised(term), torch.randn(2, 4, 2, generator=generator, dtype=F64)
+    x = torch.randn(2, 4, 3, generator=generator, dtype=F64, requires_grad=True)
+    params = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+    along = {name: torch.randn(p.shape, generator=generator, dtype=F64) for name, p in params.items()}
+
+    def loss(step=0.0):
+        moved = {name: p + step * along[name] for name, p in params.items()}
+        energy = torch.func.functional_call(model, moved, (x, f)).sum()
+        (forces,) = torch.autograd.grad(energy, x, create_graph=True)
+        return forces.square().sum()
+
+    assert torch.autograd.gradcheck(lambda x: model(x, f), (x,)) and loss() > 1e-3
+    found = torch.autograd.grad(loss(), list(params.values()), allow_unused=True)
+    slope = sum((g * along[name]).sum() for g, name in zip(found, params, strict=True) if g is not None)
+    expected = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-6 * float(loss().detach()))
+
+
 def test_padding_changes_nothing():
     term = molecule_network(6, O(3), 2, channels=3, masked=True)
     model = randomised(term)

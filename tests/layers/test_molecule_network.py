@@ -36,7 +36,7 @@ def test_the_mean_divides_by_the_number_of_places():
     with torch.no_grad():
         for model in (one, other):
             model.get_parameter("equivariant_1.weight").add_(0.1)
-    assert not torch.allclose(one(x, f), other(x, f), rtol=1e-3)
+    assert not torch.allclose(one(x, f), other(x, f), rtol=1e-5)
 
 
 @pytest.mark.parametrize("reach", [0, -1.0, float("inf"), float("nan"), "far", True])

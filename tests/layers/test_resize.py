@@ -5,6 +5,7 @@ import torch
 
 import catlearn as cl
 from catlearn import errors
+from catlearn.boxes.equivariant import basis
 from catlearn.core.op import Param
 from catlearn.core.term import Box
 from catlearn.layers.equivariant import equivariant
@@ -104,10 +105,22 @@ def test_drawn_weights_start_with_the_variance_of_the_new_size():
     def build(G):
         return equivariant(G.space(1, 8) @ G.space(2, 8), G.space(1, 8), name="f")
 
-    found, expected = resize(build(G), G, H).params, build(H).params
-    for name in found:
-        assert found[name].init.numbers == pytest.approx(expected[name].init.numbers)
-    assert found["f.1_0.weight"].init.numbers != pytest.approx(build(G).params["f.1_0.weight"].init.numbers)
+    def variance(term, n):
+        """Of the output, by the definition of the diagrams: a block of two points has n ones, two single points n² and so on."""
+        total = 0.0
+        for name, order in (("f.0_0.weight", 1), ("f.1_0.weight", 2)):
+            blocks = [len(e.deltas) for e in basis(S(n).space(order)[0], S(n).space(1)[0]).elements]
+            numbers = term.params[name].init.numbers
+            total += sum(8 * number**2 * n**count / n for number, count in zip(numbers, blocks, strict=True))
+        return total
+
+    moved = resize(build(G), G, H)
+    assert variance(build(G), 4) == pytest.approx(1) and variance(moved, 40) == pytest.approx(1)
+    assert variance(build(G), 40) > 2  # the numbers of the old size would not do
+    one = equivariant(G.space(2, 8), G.space(1, 8))
+    assert resize(one, G, H).params["equivariant.weight"].init.numbers == pytest.approx(
+        equivariant(H.space(2, 8), H.space(1, 8)).params["equivariant.weight"].init.numbers
+    )
 
 
 def test_frozen_parameters_stay_frozen():

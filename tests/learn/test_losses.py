@@ -156,7 +156,9 @@ def test_the_definition_bounds_logarithms_for_exact_readers_too():
     exact = cl.symbolic(cl.binary_cross_entropy(cl.R()))
     (x, y), value = (wire.item() for wire in exact.inputs.values()), exact.outputs[0].item()
     least = sympy.Integer(2) ** -1000  # its logarithm is below −100
-    assert [float(value.subs({x: a, y: b})) for a, b in ((least, 0), (1 - least, 1), (least, 1), (1 - least, 0))] == pytest.approx([0, 0, 100, 100])
+    assert [float(value.subs({x: a, y: b})) for a, b in ((least, 0), (1 - least, 1), (least, 1), (1 - least, 0))] == pytest.approx(
+        [0, 0, 100, 100]
+    )
 
 
 def test_a_loss_schema_keeps_reduce_whatever_the_target_is():
