@@ -143,6 +143,10 @@ FUSED = [
     cl.huber(X, delta=0.5, reduce=True), cl.cross_entropy(X, target=cl.index(4, 2), reduce=True),
     cl.cross_entropy(X, target=X, reduce=True), cl.binary_cross_entropy(X), cl.binary_cross_entropy(X, reduce=True),
     cl.binary_cross_entropy(X, logits=True, reduce=True), cl.box("own", X, X, torch="{x0} ** 3 * {w}", params={"w": X}),
+    cl.equivariant(cl.S(4).space(2, 2), cl.S(4).space(1, 3)),
+    cl.equivariant(cl.SO(3).space(2, 2), cl.SO(3).space(1, 3)),
+    cl.linear(cl.maps.dense("W", 4, 6, trainable=True) + (cl.maps.dense("A", 2, 6) >> cl.maps.dense("B", 4, 2))),
+    cl.linear(cl.maps.dense("A", 2, 3) @ cl.maps.dense("B", 3, 2)),
 ]  # fmt: skip
 
 
@@ -186,7 +190,6 @@ def test_the_compiled_reverse_of_a_fused_box_can_be_differentiated(box: Any) -> 
 
 def test_every_op_with_kernels_of_its_own_is_among_them() -> None:
     kinds = {kind for kind in _REGISTRY.values() if kind.__module__.startswith("catlearn.boxes") and kind.fused}
-    kinds = {kind for kind in kinds if kind.key != "equivariant"}  # has a file of tests of its own
     assert kinds - {type(box.op) for box in FUSED} == {SquaredError, Cosine}  # losses that name no kernel
     assert all(box.op.fused for box in FUSED)
 
