@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import torch
+
 SMOKE = os.environ.get("BENCH") == "smoke"
 
 
@@ -40,8 +42,17 @@ def spent(call: Callable[[], Any], times: int) -> float:
     return (time.process_time_ns() - start) / 1e9
 
 
+def steady() -> None:
+    """Free one block of 31 MiB, as any process that has worked for a while has done: from then on glibc keeps freed memory, for either side.
+
+    Fresh pages cost more than the arithmetic on them, and when the allocator gives memory back depends on the largest block ever freed.
+    """
+    torch.empty(31 << 18)
+
+
 def compare(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 31, seconds: float = 0.02) -> Comparison:
     """Interleaved rounds of at least ``seconds`` each."""
+    steady()
     for _ in range(3):
         ours(), peer()
     times = max(1, int(seconds / max(spent(peer, 3) / 3, 1e-7)))

@@ -48,12 +48,9 @@ def both(call: Callable[..., Tensor], arguments: tuple[Tensor, ...]) -> Callable
 def measured(ours: Callable[[], object], peer: Callable[[], object], seconds: float = 0.05) -> Comparison:
     """One comparison, whatever it says: paired medians of 15 rounds.
 
-    Fresh pages cost more than the arithmetic on them, and when the allocator gives freed memory back depends on the largest block that was
-    ever freed. So one of 31 MiB is freed first, as in any process that has worked for a while: from then on memory is kept, for either
-    side. A round has as many calls as the peer does in ``seconds``, the same of both, so that the pages touched anew at a change of side
-    weigh little.
+    A round has as many calls as the peer does in ``seconds``, the same of both, so that the pages touched anew at a change of side weigh
+    little.
     """
-    torch.empty(31 << 18)
     return compare(ours, peer, rounds=15, seconds=seconds)
 
 
