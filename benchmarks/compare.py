@@ -43,7 +43,7 @@ def spent(call: Callable[[], Any], times: int) -> float:
 
 
 def steady() -> None:
-    """Free one block of 31 MiB, as any process that has worked for a while has done: from then on glibc keeps freed memory, for either side.
+    """Free one block of 31 MiB, as any process that has worked for a while has done: then glibc keeps freed memory, for either side.
 
     Fresh pages cost more than the arithmetic on them, and when the allocator gives memory back depends on the largest block ever freed.
     """
