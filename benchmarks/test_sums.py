@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from statistics import median
 
 import pytest
@@ -13,25 +13,16 @@ from torch import Tensor
 
 from benchmarks.compare import SMOKE, Comparison, compare, spent
 from benchmarks.peers_sums import ORDER, Limit, Pair, factored, peer_a, peer_b
+from catlearn.diagrams import basis
 from catlearn.maps.sums.apply import apply
-from catlearn.maps.sums.family import Block, Element, Family
+from catlearn.maps.sums.family import Element, Family
 from catlearn.maps.sums.patterns import skeleton_of
 from catlearn.maps.sums.plan import plan
 from catlearn.maps.sums.weights import structure
 
 
-def partitions(points: int) -> Iterator[tuple[Block, ...]]:
-    if points == 0:
-        yield ()
-        return
-    for smaller in partitions(points - 1):
-        for i, block in enumerate(smaller):
-            yield (*smaller[:i], (*block, points - 1), *smaller[i + 1 :])
-        yield (*smaller, (points - 1,))
-
-
 def symmetric(n: int, k: int, l: int) -> Family:
-    return Family((n,) * k, (n,) * l, tuple(map(Element, ORDER if k == l == 2 else partitions(k + l))))
+    return Family((n,) * k, (n,) * l, tuple(map(Element, ORDER if k == l == 2 else (d.deltas for d in basis("S", n, k, l)))))
 
 
 def drawn(family: Family, batch: int, c: int) -> tuple[Tensor, Tensor]:
