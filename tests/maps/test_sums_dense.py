@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from catlearn.maps.sums import blocks
+from catlearn.maps.sums import blocks, choose
 from catlearn.maps.sums.dense import layout
 from catlearn.maps.sums.entries import entries
 from catlearn.maps.sums.family import Element, Family
@@ -184,3 +184,14 @@ def test_fold_is_the_transpose_of_expand_and_write_of_read(name):
         for side in (t.ins, t.outs):
             x, made = torch.randn(4, side.size, 2, dtype=FLOAT), torch.randn(4, side.points, 2, dtype=FLOAT)
             torch.testing.assert_close((side.read(x) * made).sum(), (x * side.write(made)).sum())
+
+
+@pytest.mark.parametrize("tokens", [1, 127, 128, 500])
+def test_the_cross_product_is_torchs_for_few_tokens_and_many(tokens):
+    """Differences of two entries are read in another way from 128 tokens on; a wrong sign there would give a symmetric product."""
+    cross = Family((3, 3), (3,), (Element(coupons=(((0,), (1,), (2,)),)),))
+    u, v = torch.randn(2, tokens, 3, dtype=torch.float64)
+    x = (u[:, :, None] * v[:, None, :])[..., None]
+    for strategy in ("dense", "blocks"):
+        y = choose.apply(cross, x, torch.ones(1, 1, 1, dtype=torch.float64), strategy=strategy)
+        torch.testing.assert_close(y[..., 0], torch.linalg.cross(u, v))
