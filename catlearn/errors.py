@@ -336,3 +336,12 @@ class BadSymmetry(CatlearnError):
     """A group, a basis of equivariant maps or an equivariant layer was asked for that does not exist, or would not fit in memory."""
 
     code = "CL803"
+
+
+# --- modules of others: CL9xx ------------------------------------------------------------------------------------------
+
+
+class CannotTrace(CatlearnError):
+    """``torch.export`` cannot see a module's graph on these inputs: a branch on data, a size that the code fixes, or an error in it."""
+
+    code = "CL901"
