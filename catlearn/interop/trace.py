@@ -97,6 +97,7 @@ def _quiet() -> Iterator[None]:
             logger.disabled = True
         with contextlib.redirect_stderr(held), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\..*")
+            warnings.filterwarnings("ignore", message=".*were assigned during export")  # torch's own recurrent layers do it
             yield
         sys.stderr.write(held.getvalue())
     finally:
