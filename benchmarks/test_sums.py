@@ -135,7 +135,7 @@ def test_time_to_plan(order, n, limit, report):
             cache.cache_clear()
         start = time.process_time()
         made = plan(family, 16, 16, 16)
-        assert made.gathering(True).run and made.spreading(True, False).run
+        assert made.passing(True).run
         times.append(time.process_time() - start)
     report(f"S_{n} {order} -> {order}, planning (<= {limit * 1e3:.0f} ms)", f"{median(times) * 1e3:.2f} ms")
     assert SMOKE or median(times) <= limit

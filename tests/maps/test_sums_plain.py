@@ -152,7 +152,7 @@ def test_a_flipped_step_of_a_plan_is_seen():
     family = symmetric(3, 2, 2)
     x, weight, bias = tensors(family, 2)
     scheme = plan.__wrapped__(family, 2, 2, 3)
-    program = scheme.spreading(True, True)
+    program = scheme.passing(True, True)
     program.__dict__["code"] = program.code.replace(".add_(", ".sub_(", 1)
     with torch.no_grad():
         assert (push(scheme, x, weight, bias)[0] - dense(family, x, weight, bias)).abs().max() > 1e-2
@@ -227,7 +227,7 @@ def test_chunks_give_what_the_whole_batch_gives():
     family = symmetric(3, 3, 3)
     x, weight, bias = (t.detach() for t in tensors(family, 7))
     whole, small = plan(family, 7, 2, 3), plan(family, 7, 2, 3, 300)
-    assert "range(" in small.spreading(True, True).code and "range(" not in whole.spreading(True, True).code
+    assert "range(" in small.passing(True, True).code and "range(" not in whole.passing(True, True).code
     assert torch.allclose(push(small, x, weight, bias)[0], push(whole, x, weight, bias)[0], atol=1e-12)
 
 

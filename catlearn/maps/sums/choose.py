@@ -273,8 +273,7 @@ def _diagrams(family: Family, tokens: int, c_in: int, c_out: int, training: bool
             total += Cost(0.0) if not part.family.elements else _blocks(part.family, tokens, c_in, c_out, training, itemsize)
             continue
         scheme = strided.plan(part.family, tokens, c_in, c_out)
-        stages = [stage for program in (scheme.gathering(True), scheme.spreading(True, True)) for stage in program.stages]
-        steps = sum(len(stage.whole) * (tokens // stage.chunk) + len(stage.rest) for stage in stages)
+        steps = scheme.passing(True, True).calls
         width = max(1.0, (c_in + c_out) / 2)
         flops, rows = scheme.total("flops"), scheme.total("moved") / width
         twisted = tokens * (len(part.ins) * prod(family.ins) * c_in + len(part.outs) * prod(family.outs) * c_out)

@@ -22,6 +22,7 @@ from torch import Tensor
 from catlearn.maps.sums.program import Stage, Step, View
 
 VIEW = re.compile(r"\w+\.as_strided\(\([^()]*\), \([^()]*\), [^()]*\)")
+MOVES = re.compile(r"\b[bi] \* ")
 TENSORS = ("s0", "s", "t0", "t", "f0", "f", "w", "d", "bias")
 
 
@@ -35,41 +36,50 @@ class Place:
     given: bool = False
 
 
-def text(stages: Iterable[Stage], batch: int, places: Mapping[str, Place]) -> str:
-    """The function as text."""
-    stages = tuple(stages)
+def text(stages: Iterable[Stage], batch: int, places: Mapping[str, Place], block: int | None = None) -> str:
+    """The function as text; all stages walk one block of the batch before the next."""
+    stages, block = tuple(stages), block or batch
     used = {view.buffer for stage in stages for step in (*stage.whole, *stage.rest) for view in (step.out, *step.args)}
     given = sorted({places[name].tensor for name in used if places[name].given})
     rows = [f"def walk({', '.join(f'{name}=None' for name in TENSORS)}):", *(f"    o_{name} = {name}.storage_offset()" for name in given)]
-    for number, stage in enumerate(stages):
-        count, rest = divmod(batch, stage.chunk)
-        if count > 1:
-            fixed, looped = shared([line(step, places, None) for step in stage.whole], f"v{number}_")
-            rows += [f"    {row}" for row in fixed]
-            rows.append(f"    for i in range(0, {count * stage.chunk}, {stage.chunk}):  # {stage.title}")
-            rows += [f"        {row}" for row in looped]
-        else:
-            rows += [f"    {line(step, places, 0)}" for step in stage.whole]
-        if rest:
-            rows += [f"    {line(step, places, count * stage.chunk)}" for step in stage.rest]
+    fixed: dict[str, str] = {}
+    inner = [row for stage in stages for row in walked(stage, block, places, fixed, "b" if block < batch else "")]
+    if block < batch:
+        inner = [f"for b in range(0, {batch}, {block}):", *(f"    {row}" for row in inner)]
+    rows += [f"    {row}" for row in (*(f"{value} = {key}" for key, value in fixed.items()), *inner)]
     return "\n".join(rows if len(rows) > 1 else [*rows, "    pass"])
 
 
-def shared(calls: Iterable[str], prefix: str) -> tuple[list[str], list[str]]:
-    """Assignments of the views that stay the same in a loop, and the calls with their names in it."""
-    fixed: dict[str, str] = {}
+def walked(stage: Stage, block: int, places: Mapping[str, Place], fixed: dict[str, str], begin: str) -> list[str]:
+    """One stage over one block, which begins at the variable ``begin``, or at 0 if that is empty."""
+    count, rest = divmod(block, stage.chunk)
+    rows, end = [], count * stage.chunk
+    if count > 1:
+        span = f"{begin}, {begin} + {end}" if begin else f"0, {end}"
+        calls = [shared(line(step, places, "i"), fixed) for step in stage.whole]
+        rows += [f"for i in range({span}, {stage.chunk}):  # {stage.title}", *(f"    {call}" for call in calls)]
+    else:
+        calls = [line(step, places, begin) for step in stage.whole]
+        rows += [shared(call, fixed) for call in calls] if begin else calls
+    if rest:
+        calls = [line(step, places, begin, end) for step in stage.rest]
+        rows += [shared(call, fixed) for call in calls] if begin else calls
+    return rows
+
+
+def shared(call: str, fixed: dict[str, str]) -> str:
+    """A call in a loop, where names stand for the views that are the same each time."""
 
     def name(match: re.Match[str]) -> str:
         found = match.group()
-        return found if " + i * " in found or ", i * " in found else fixed.setdefault(found, f"{prefix}{len(fixed)}")
+        return found if MOVES.search(found) else fixed.setdefault(found, f"v{len(fixed)}")
 
-    looped = [VIEW.sub(name, call) for call in calls]
-    return [f"{value} = {key}" for key, value in fixed.items()], looped
+    return VIEW.sub(name, call)
 
 
-def line(step: Step, places: Mapping[str, Place], start: int | None) -> str:
-    """One step as a call, for the chunk that begins at ``start`` (none: at the loop's i)."""
-    out, *args = [shown(view, places[view.buffer], start) for view in (step.out, *step.args)]
+def line(step: Step, places: Mapping[str, Place], variable: str, start: int = 0) -> str:
+    """One step as a call, for the chunk that begins so far behind the variable's value."""
+    out, *args = [shown(view, places[view.buffer], variable, start) for view in (step.out, *step.args)]
     match step.op:
         case "sum":
             return f"sum({args[0]}, {step.axis}, out={out})"
@@ -89,14 +99,13 @@ def line(step: Step, places: Mapping[str, Place], start: int | None) -> str:
             return f"gain({out}, {', '.join(args)})" if step.out.buffer.startswith("d") else f"{out}.addmm_({', '.join(args)})"
 
 
-def shown(view: View, place: Place, start: int | None) -> str:
+def shown(view: View, place: Place, variable: str, start: int) -> str:
     """A view as a call."""
-    offset = [f"o_{place.tensor}"] if place.given else []
-    fixed = place.base + view.offset + (start or 0) * place.each
-    offset += [str(fixed)] if fixed or not offset else []
-    if start is None and place.each:
-        offset = [part for part in offset if part != "0"] + [f"i * {place.each}"]
-    return f"{place.tensor}.as_strided({view.size}, {view.stride}, {' + '.join(offset)})"
+    fixed = place.base + view.offset + start * place.each
+    parts = (
+        [f"o_{place.tensor}"] * place.given + [str(fixed)] * (fixed > 0) + [f"{variable} * {place.each}"] * bool(variable and place.each)
+    )
+    return f"{place.tensor}.as_strided({view.size}, {view.stride}, {' + '.join(parts) or '0'})"
 
 
 def gain(out: Tensor, a: Tensor, b: Tensor) -> None:

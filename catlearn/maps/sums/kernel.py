@@ -14,22 +14,13 @@ from catlearn.maps.sums.plan import Plan
 from catlearn.maps.sums.weights import collected, matrices
 
 
-def gather(plan: Plan, forward: bool, root: Tensor) -> Tensor:
-    """The features of all patterns but the root, level after level."""
-    program = plan.gathering(forward)
-    found = root.new_empty(program.sizes["s"])
-    program.run(s0=root, s=found)
-    return found
-
-
 def push(plan: Plan, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """y, and the features of x."""
-    x = x.contiguous()
-    features = gather(plan, True, x)
-    program = plan.spreading(True, bias is not None)
+    x, program = x.contiguous(), plan.passing(True, bias is not None)
+    features, scratch = x.new_empty(program.sizes["s"]), x.new_empty(program.sizes["t"])
     y = x.new_empty(*x.shape[: x.dim() - plan.family.order_in - 1], *plan.family.outs, plan.c_out)
     bias = None if bias is None else bias.contiguous()
-    program.run(s0=x, s=features, t0=y, t=x.new_empty(program.sizes["t"]), w=matrices(plan.family, weight, True), bias=bias)
+    program.run(s0=x, s=features, t0=y, t=scratch, w=matrices(plan.family, weight, program.inner), bias=bias)
     return y, features
 
 
@@ -37,20 +28,18 @@ def pull(
     plan: Plan, x: Tensor | None, weight: Tensor | None, dy: Tensor, features: Tensor | None, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of x (needs the weight), weight (needs x) and bias that are wanted; features are computed if none are given."""
-    dy = dy.contiguous()
-    gathered = gather(plan, False, dy)
-    dx = dw = db = mixing = None
+    dy, dx, dw, db, mixing = dy.contiguous(), None, None, None, None
+    program = plan.passing(False, False, wanted[0], wanted[1]) if wanted[0] or wanted[1] else plan.gathering(False)
+    gathered = dy.new_empty(program.sizes["s"])
     if wanted[0] and weight is not None:
         dx = dy.new_empty(*dy.shape[: dy.dim() - plan.family.order_out - 1], *plan.family.ins, plan.c_in)
-        mixing = matrices(plan.family, weight, False)
+        mixing = matrices(plan.family, weight, program.inner)
     if wanted[1] and x is not None:
         x = x.contiguous()
-        features = gather(plan, True, x) if features is None or not features.numel() else features
+        features = gather(plan, x) if features is None or not features.numel() else features
         kind = torch.float32 if dy.dtype in (torch.float16, torch.bfloat16) else dy.dtype
         dw = dy.new_zeros(plan.weights, dtype=kind)
-    if wanted[0] or wanted[1]:
-        program = plan.spreading(False, False, wanted[0], wanted[1])
-        program.run(s0=dy, s=gathered, t0=dx, t=dy.new_empty(program.sizes["t"]), f0=x, f=features, w=mixing, d=dw)
+    program.run(s0=dy, s=gathered, t0=dx, t=dy.new_empty(program.sizes.get("t", 0)), f0=x, f=features, w=mixing, d=dw)
     if wanted[2]:
         patterns, start = plan.scalars
         scalars = gathered if plan.family.outs else dy
@@ -59,3 +48,11 @@ def pull(
         )
         db = scalars.sum(0)[list(plan.skeleton.biases)]
     return dx, dw if dw is None else collected(plan.family, dw, plan.c_in, plan.c_out).to(dy.dtype), db
+
+
+def gather(plan: Plan, x: Tensor) -> Tensor:
+    """The features of x alone."""
+    program = plan.gathering(True)
+    found = x.new_empty(program.sizes["s"])
+    program.run(s0=x, s=found)
+    return found

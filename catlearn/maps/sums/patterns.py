@@ -167,11 +167,11 @@ def work(pattern: Pattern, axes: tuple[int, ...]) -> int:
 
 
 def _side(kinds: Kinds, needed: Sequence[Pattern], mixed: set[Pattern], steps: Mapping[Pattern, tuple[Pattern, tuple[int, ...]]]) -> Side:
-    """Patterns sorted into levels, the mixed ones first in each, then by step and parent, so that equal steps lie side by side."""
+    """Patterns sorted into levels, the mixed ones first in each, then sums before diagonals, so that like steps lie side by side."""
     groups: dict[Kinds, list[Pattern]] = {tuple(sorted(kinds)): [needed[0]]}
     places = {needed[0]: (0, 0)}
     for count in reversed(range(len(kinds))):
-        order = {p: (p not in mixed, steps[p][1], places[steps[p][0]]) for p in needed if len(p.crossing) == count}
+        order = {p: (p not in mixed, len(steps[p][1]), steps[p][1], places[steps[p][0]]) for p in needed if len(p.crossing) == count}
         for pattern in sorted(order, key=order.__getitem__):
             key = tuple(kinds[block[0]] for block in pattern.crossing)
             groups.setdefault(key, []).append(pattern)

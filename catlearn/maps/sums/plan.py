@@ -34,7 +34,7 @@ from catlearn.errors import BadMap
 from catlearn.maps.sums.code import Place, function, text
 from catlearn.maps.sums.family import Family
 from catlearn.maps.sums.patterns import Skeleton
-from catlearn.maps.sums.program import Layout, Spread, Stage, gathering, layouts
+from catlearn.maps.sums.program import Layout, Spread, Stage, Step, gathering, inverse, layouts
 from catlearn.maps.sums.weights import structure
 
 CACHE = 1 << 19  # numbers that a chunk may touch on a CPU: less makes more calls, more leaves the caches
@@ -44,17 +44,19 @@ WORKSPACE = 1 << 26  # the same on other devices, where only memory limits a chu
 
 @dataclass(frozen=True)
 class Program:
-    """Stages to run, and where their buffers lie."""
+    """Stages to run on one block of the batch after the other, and where their buffers lie."""
 
     stages: tuple[Stage, ...]
     batch: int
+    block: int
     places: Mapping[str, Place]
     sizes: Mapping[str, int]  # numbers in each tensor that holds several buffers
+    inner: tuple[bool, ...] = ()  # in which order each waist wants its weights, see ``weights.index``
 
     @cached_property
     def code(self) -> str:
         """The steps as the text of a function."""
-        return text(self.stages, self.batch, self.places)
+        return text(self.stages, self.batch, self.places, self.block)
 
     @cached_property
     def run(self) -> Callable[..., None]:
@@ -63,8 +65,16 @@ class Program:
 
     def total(self, what: str) -> int:
         """Flops, or numbers moved, over all chunks."""
-        amount = lambda steps: sum(getattr(step, what) for step in steps)  # noqa: E731
-        return sum(self.batch // stage.chunk * amount(stage.whole) + amount(stage.rest) for stage in self.stages)
+        return self._over(lambda step: getattr(step, what))
+
+    @property
+    def calls(self) -> int:
+        """How many steps are run, over all chunks."""
+        return self._over(lambda step: 1)
+
+    def _over(self, amount: Callable[[Step], int]) -> int:
+        each = [self.block // stage.chunk * sum(map(amount, stage.whole)) + sum(map(amount, stage.rest)) for stage in self.stages]
+        return self.batch // self.block * sum(each) if each else 0
 
     def describe(self) -> list[str]:
         """One line a stage, one a step."""
@@ -74,8 +84,15 @@ class Program:
         return rows
 
 
-def arranged(batch: int, groups: Mapping[str, Sequence[Layout]], flat: Mapping[str, Sequence[int]], stages: Sequence[Stage]) -> Program:
+def arranged(
+    batch: tuple[int, int],
+    groups: Mapping[str, Sequence[Layout]],
+    flat: Mapping[str, Sequence[int]],
+    stages: Sequence[Stage],
+    inner: tuple[bool, ...] = (),
+) -> Program:
     """A program whose buffers are laid one after the other: per group the root in a tensor of its own, its other levels in one."""
+    tokens, block = batch
     places: dict[str, Place] = {"bias": Place("bias", 0, 0, True)}
     sizes: dict[str, int] = {}
     for name, group in groups.items():
@@ -83,7 +100,7 @@ def arranged(batch: int, groups: Mapping[str, Sequence[Layout]], flat: Mapping[s
         places[f"{name}0"] = Place(f"{name}0", 0, group[0].each, name != "t")
         for i, layout in enumerate(group[1:], 1):
             places[f"{name}{i}"] = Place(name, base, layout.each, name == "f")
-            base += -(-batch * layout.each // ALIGNED) * ALIGNED
+            base += -(-tokens * layout.each // ALIGNED) * ALIGNED
         sizes[name] = base
     for name, numbers in flat.items():
         for i in range(len(numbers)):
@@ -93,7 +110,7 @@ def arranged(batch: int, groups: Mapping[str, Sequence[Layout]], flat: Mapping[s
     extent = max((sum((n - 1) * s for n, s in zip(view.size, view.stride, strict=True)) + view.offset + 1 for view in copies), default=0)
     places["p"] = Place("t", sizes.get("t", 0), 0)
     sizes["t"] = sizes.get("t", 0) + extent
-    return Program(tuple(stages), batch, places, sizes)
+    return Program(tuple(stages), tokens, block, places, sizes, inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +142,9 @@ class Plan:
         """From x (or dy) to the features of its patterns."""
         return self._program(("gather", forward))
 
-    def spreading(self, forward: bool, biased: bool, result: bool = True, gradient: bool = False) -> Program:
-        """From features to y, with the biases, or to dx, with the gradient of the weight on the way."""
-        return self._program(("spread", forward, biased, result, gradient))
+    def passing(self, forward: bool, biased: bool = False, result: bool = True, gradient: bool = False) -> Program:
+        """From x to its features and to y, with the biases; or from dy to dx, with the gradient of the weight on the way."""
+        return self._program(("pass", forward, biased, result, gradient))
 
     def _program(self, key: tuple[Any, ...]) -> Program:
         if key not in self._programs:
@@ -137,16 +154,29 @@ class Plan:
     def _built(self, what: str, forward: bool, biased: bool = False, *wanted: bool) -> Program:
         near, far = (self.skeleton.ins, self.skeleton.outs)[:: 1 if forward else -1]
         source, target = self.layouts(forward, "s"), self.layouts(not forward, "t")
+        first = gathering(near, source, self.block, self.budget)
         if what == "gather":
-            return arranged(self.tokens, {"s": source}, {}, gathering(near, source, self.tokens, self.budget))
+            return arranged((self.tokens, self.block), {"s": source}, {}, first)
         waists = {
             far.find(waist.kinds): (number, near.find(waist.kinds), waist.turns if forward else tuple(map(inverse, waist.turns)))
             for number, waist in enumerate(self.skeleton.waists)
         }
-        spread = Spread(far, source, target, waists, self.skeleton.biases if biased else (), *wanted)
+        spread = Spread(far, source, target, waists, forward, self.skeleton.biases if biased else (), *wanted)
         numbers = [prod(cells) * self.c_in * self.c_out for cells in self.skeleton.cells]
         groups = {"s": source, "t": target, "f": self.layouts(not forward, "f")}
-        return arranged(self.tokens, groups, {"w": numbers, "d": numbers}, spread.stages(self.tokens, self.budget))
+        stages = [*first, *spread.stages(self.block, self.budget)]
+        return arranged((self.tokens, self.block), groups, {"w": numbers, "d": numbers}, stages, spread.inner)
+
+    @cached_property
+    def block(self) -> int:
+        """So many elements of the batch go through all stages before the next: all of them, unless x and y together are far larger than
+        a cache. Then the features of a block are taken while it is fetched, and its products find it there."""
+        each = prod(self.family.ins) * self.c_in + prod(self.family.outs) * self.c_out
+        most = 2 * self.budget // max(each, 1)
+        if self.tokens * each <= 8 * self.budget or most < 1:
+            return self.tokens
+        found = next(size for size in range(min(most, self.tokens), 0, -1) if self.tokens % size == 0)
+        return found if 2 * found >= most else self.tokens  # many small blocks cost more calls than they save
 
     @cached_property
     def _programs(self) -> dict[tuple, Program]:
@@ -172,8 +202,7 @@ class Plan:
 
     def total(self, what: str, forward: bool = True) -> int:
         """``flops``, or numbers ``moved``, of the forward or of the backward pass."""
-        steps = self.gathering(forward), self.spreading(forward, forward, gradient=not forward)
-        return sum(program.total(what) for program in steps)
+        return self.passing(forward, forward, gradient=not forward).total(what)
 
     def __str__(self) -> str:
         show = lambda sizes: "×".join(map(str, sizes)) or "1"  # noqa: E731
@@ -184,13 +213,8 @@ class Plan:
         ]
         for name, forward in (("forward", True), ("backward", False)):
             rows.append(f"{name}: {self.total('flops', forward):,} flops, {self.total('moved', forward):,} numbers moved")
-            rows += [*self.gathering(forward).describe(), *self.spreading(forward, forward, gradient=not forward).describe()]
+            rows += self.passing(forward, forward, gradient=not forward).describe()
         return "\n".join([*rows, f"saved for backward: x and {self.saved:,} numbers of features"])
-
-
-def inverse(turn: Sequence[int]) -> tuple[int, ...]:
-    """The inverse permutation."""
-    return tuple(turn.index(i) for i in range(len(turn)))
 
 
 def extent(family: Family, tokens: int, c_in: int) -> int:
