@@ -338,10 +338,34 @@ class BadSymmetry(CatlearnError):
     code = "CL803"
 
 
-# --- modules of others: CL9xx ------------------------------------------------------------------------------------------
+# --- modules of others, adapters: CL9xx ---------------------------------------------------------------------------
 
 
 class CannotTrace(CatlearnError):
     """``torch.export`` cannot see a module's graph on these inputs: a branch on data, a size that the code fixes, or an error in it."""
 
     code = "CL901"
+
+
+class BadAdapter(CatlearnError):
+    """An adapter's hyper-parameters do not fit a layer, or adapters were asked for something that they cannot do."""
+
+    code = "CL951"
+
+
+class CannotAdapt(CatlearnError):
+    """A weight that no adapter can act on: it is quantised, has no numbers yet, or is no matrix."""
+
+    code = "CL952"
+
+
+class BadMerge(CatlearnError):
+    """Adapters cannot be written into the weights, or taken out of them, as things stand."""
+
+    code = "CL953"
+
+
+class BadAdapterFile(CatlearnError):
+    """A file of an adapter cannot be read, or does not fit the model; nothing was loaded."""
+
+    code = "CL954"

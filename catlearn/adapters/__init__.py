@@ -1,0 +1,55 @@
+"""Adapters: a method is the weight that it computes, a map over the frozen W and new parameters, and how these start.
+
+**The design.** An adapter rewrites a layer into one that contains it. The usual case acts on the weight: ``weight(W, o, i)`` gives the
+adapted weight as an expression of ``catlearn.maps``; what no map can say (a Cayley transform, a softmax over a bank, a kernel) is a leaf
+that is *read* off trained tensors by one function. From this expression all else follows:
+
+* the number of parameters and a bound of the rank are those of the expression;
+* a stack puts the first adapter's weight where the second says W: order is composition, whatever the methods are;
+* a weighted sum is W + Σ nₖ(fₖ(W) − W), exact and without cross terms;
+* merging writes the expression out; unmerging puts the kept bits back;
+* the planner of ``catlearn.maps`` picks how it meets the activations, forward and backward, for each number of tokens;
+* dropout is a place in the expression, so that "what is dropped" is part of the formula;
+* LaTeX, the exact matrix, the table in ``docs/`` are meanings of the same expression.
+
+A module stays the object that it is and changes its class; its tensors keep their names, and ``adapters.<tensor>.<name>.<parameter>`` are
+added. A network that is a term gets the same expression as a 2-cell on its parameter.
+
+**To write your own**, see ``docs/adapters.md``: a frozen dataclass with ``weight``, ten lines.
+
+>>> import torch, catlearn as cl
+>>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4))
+>>> tuned = cl.adapt(model, cl.adapters.LoRA(rank=2, alpha=4), where="0")
+>>> plain = cl.merge(tuned, keep_base=False)
+>>> type(plain[0]).__name__, sorted(plain.state_dict())
+('Linear', ['0.bias', '0.weight', '2.bias', '2.weight'])
+"""
+
+from catlearn.adapters.adapting import activate, active, disabled, per_sample
+from catlearn.adapters.definition import Adapter, Place, get, names
+from catlearn.adapters.low_rank import (
+    EVA,
+    PEGO,
+    AdaLoRA,
+    AsymmetricLoRA,
+    BiLoRA,
+    DropLoRA,
+    Hydra,
+    LoRA,
+    LoRAGA,
+    OLoRA,
+    PiSSA,
+    RsLoRA,
+    SingLoRA,
+    eva_ranks,
+)
+from catlearn.adapters.merging import merge, remove, unmerge
+from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
+from catlearn.adapters.sites import TiedWeight
+from catlearn.adapters.starts import kaiming, normal, read, start
+
+__all__ = [
+    "EVA", "PEGO", "BOFT", "HRA", "OFT", "PSOFT", "AdaLoRA", "Adapter", "AsymmetricLoRA", "BiLoRA", "DropLoRA", "Hydra", "LoRA",
+    "LoRAGA", "OLoRA", "PiSSA", "Place", "RoAd", "RsLoRA", "SingLoRA", "TiedWeight", "activate", "active", "disabled", "eva_ranks",
+    "get", "kaiming", "merge", "names", "normal", "per_sample", "read", "remove", "start", "unmerge",
+]  # fmt: skip

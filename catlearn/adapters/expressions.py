@@ -1,0 +1,121 @@
+"""Several adapters on one weight as one map: stacked, the next acting on the last one's weight, or summed with numbers.
+
+Laws: a stack is composition, so its order matters as far as the methods do not commute; a sum of changes is exact, without cross terms;
+one adapter with the number 1 is that adapter.
+
+>>> from catlearn.adapters import HRA, LoRA
+>>> str(expression((("a", LoRA(2, alpha=2), None), ("b", HRA(2), None)), 4, 6).weight)
+'reflections(b.u) >> (W + a.A >> a.B)'
+>>> str(expression((("a", LoRA(2, alpha=2), 0.5), ("b", HRA(2), 2.0)), 4, 6).weight)
+'-1.0·W + 0.5·(a.A >> a.B) + 2.0·(reflections(b.u) >> W)'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from catlearn.adapters.definition import Adapter
+from catlearn.adapters.rewriting import BASE, change, is_base, noisy, renamed, substituted
+from catlearn.maps.algebra import add, scaled
+from catlearn.maps.base import Map
+from catlearn.maps.batched import Noise
+from catlearn.maps.combine import Compose, Scaled, Sum
+from catlearn.maps.leaves import dense
+from catlearn.maps.running import run, writing
+
+Stack = tuple[tuple[str, Adapter, float | None], ...]  # names, methods, and numbers; None for a stack
+Key = tuple[str, str]  # an adapter's name and a leaf of it; ("", "W") is the weight
+
+
+@dataclass(frozen=True)
+class Expression:
+    """The weight and the bias of some adapters together, and where the values of their leaves come from."""
+
+    weight: Map
+    bias: Map
+    keys: tuple[Key, ...]
+    bias_keys: tuple[Key, ...]
+    noisy: bool
+    keeps_bias: bool
+    write: Callable[..., Any]
+    write_bias: Callable[..., Any]
+    below: tuple[tuple[str, Expression | None], ...]  # adapter → the expression that its W stands for; None: the weight itself
+
+    def __deepcopy__(self, memo: Any) -> Expression:
+        return self  # nothing in it changes, and the plans are kept with its maps
+
+
+@lru_cache(maxsize=4096)
+def expression(stack: Stack, o: int, i: Any) -> Expression:
+    """The expression of these adapters on a weight of these sizes; made once, so layers of one shape share their plans."""
+    W, b = dense("W", o, i, trainable=False), dense("b", o, (), trainable=False)
+    parts = [(f"{name}.", adapter.layout(o, i), number) for name, adapter, number in stack]
+    formulas = [(renamed(layout.weight, prefix), renamed(layout.bias, prefix)) for prefix, layout, _ in parts]
+    below: list[tuple[str, Expression | None]] = []
+    if all(number is None for *_, number in parts):
+        f, g = W, b
+        for k, (weight, bias) in enumerate(formulas):
+            below.append((stack[k][0], expression(stack[:k], o, i) if k else None))
+            f, g = substituted(weight, f), substituted(bias, g, "b")
+    else:
+        numbers = [1.0 if number is None else number for *_, number in parts]
+        f, g = (weighted(base, [pair[k] for pair in formulas], numbers) for k, base in enumerate((W, b)))
+        below = [(name, None) for name, *_ in stack]
+    return Expression(f, g, keys(f), keys(g), noisy(f), is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below))
+
+
+def weighted(base: Map, formulas: Sequence[Map], numbers: Sequence[float]) -> Map:
+    """W + Σ nₖ (fₖ − W), with W written once."""
+    own, rest = 1.0, []
+    for f, number in zip(formulas, numbers, strict=True):
+        if is_base(f):
+            continue
+        added = change(f)
+        if added is None:
+            own -= number
+        rest.append(scaled(number, f if added is None else added))
+    return add(scaled(own, base), *rest) if own else add(*rest)
+
+
+def keys(f: Map) -> tuple[Key, ...]:
+    """Where each parameter of a map comes from."""
+    return tuple(("", name) if name in BASE else (name.partition(".")[0], name.partition(".")[2]) for name in f.params)
+
+
+# -- dropout -----------------------------------------------------------------------------------------------------------
+
+
+def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor]) -> torch.Tensor:
+    """f on x with entries dropped where the map says so; each part without noise runs by its own plan."""
+    if isinstance(f, Noise):
+        return F.dropout(x, f.rate, True)
+    if not noisy(f):
+        return run(f, x, [values[name] for name in f.params])
+    if isinstance(f, Scaled):
+        return f.factor * run_noisy(f.of, x, values)
+    if isinstance(f, Sum):
+        quiet, loud = [part for part in f.maps if not noisy(part)], [part for part in f.maps if noisy(part)]
+        found = [run_noisy(add(*quiet), x, values)] if quiet else []
+        found += [run_noisy(part, x, values) for part in loud]
+        return sum(found[1:], found[0])
+    if isinstance(f, Compose):
+        for piece in pieces(f):
+            x = run_noisy(piece, x, values)
+        return x
+    raise NotImplementedError(f"dropout inside {type(f).__name__}")
+
+
+@lru_cache(maxsize=1024)
+def pieces(f: Compose) -> tuple[Map, ...]:
+    """A chain cut at the parts that drop something."""
+    found: list[Map] = []
+    for part in f.maps:
+        joins = found and not noisy(part) and not noisy(found[-1])
+        found[-1:] = [found[-1] >> part] if joins else [*found[-1:], part]
+    return tuple(found)

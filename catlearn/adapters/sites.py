@@ -1,0 +1,150 @@
+"""Where adapters can be put in a module, and which of these places a pattern or predicate means.
+
+Candidates are the weights of known layers, the packed weights of ``MultiheadAttention``, the weights of recurrent layers, and any bare
+parameter that is a matrix or a stack of matrices. A pattern is ``fnmatch`` on dotted names, as for terms: ``*`` crosses dots, ``|``
+alternates, a module stands for the layers in it. A bare parameter is meant only by a pattern that ends with its own name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+
+import torch
+from torch import nn
+
+from catlearn import errors
+from catlearn.adapters.modules import Adapted, layer_of
+from catlearn.core.select import matcher
+
+Where = str | Callable[[str, nn.Module], bool]
+FUSED = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # their kernels read the weights of the layers in them
+
+
+class TiedWeight(UserWarning):
+    """A weight that several layers share was adapted once."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One tensor that can be adapted. ``name`` is the layer's dotted name, or that of the parameter where there is no layer."""
+
+    name: str
+    module: nn.Module
+    attribute: str
+    view: str
+    by_forward: bool
+    bare: bool = False
+    followers: list[Site] = field(default_factory=list, compare=False)
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The stored parameter."""
+        found = self.module._parameters[self.attribute]
+        assert found is not None
+        return found
+
+    def sizes(self, flat: bool) -> tuple[int, Any, int | None]:
+        """(out, in, number of matrices in a stack); ``in`` is a shape for a method on tensors."""
+        shape = tuple(self.tensor.shape)
+        if self.view == "transposed":
+            return shape[1], shape[0], None
+        if self.view == "flat":
+            return shape[0], math.prod(shape[1:]) if flat else shape[1:], None
+        return (shape[1], shape[2], shape[0]) if len(shape) == 3 else (shape[0], shape[1], None)
+
+
+def candidates(model: nn.Module) -> list[Site]:
+    """All places of a model, in the order of its modules."""
+    found: list[Site] = []
+    fused = {id(child) for module in model.modules() if isinstance(module, FUSED) for child in module.modules() if child is not module}
+    for path, module in model.named_modules():
+        if ".adapters." in f".{path}." or path == "adapters_shared":
+            continue
+        kind = module.was if isinstance(module, Adapted) else type(module)
+        layer = layer_of(kind)
+        if layer is not None and module._parameters.get("weight") is not None and id(module) not in fused:
+            found.append(Site(path, module, "weight", layer[0], True))
+            continue
+        inner = [(name, p) for name, p in module._parameters.items() if p is not None]
+        for name, p in inner:
+            known = isinstance(module, nn.MultiheadAttention | nn.RNNBase) and p.dim() == 2
+            view = "plain" if layer is None else layer[0]
+            if layer is not None and name == "weight":
+                found.append(Site(path, module, name, view, False))
+            elif p.dim() in (2, 3) and layer is None:
+                found.append(Site(f"{path}.{name}".lstrip("."), module, name, "plain", False, bare=not known))
+    return found
+
+
+def select(model: nn.Module, where: Where) -> list[Site]:
+    """The places that are meant, each weight once. Raises ``NothingMatched``, ``CannotAdapt``."""
+    everything = candidates(model)
+    if callable(where):
+        chosen = [site for site in everything if where(site.name, site.module)]
+    else:
+        match = matcher(where)
+        chosen = [site for site in everything if (by_name(where, site.name) if site.bare else match(site.name) or match(full(site)))]
+        if not chosen:
+            refuse_others(model, where, everything)
+    if not chosen:
+        raise errors.NothingMatched(str(where), [site.name or "the model itself" for site in everything], "layer")
+    for site in chosen:
+        refuse(site)
+    return untied(chosen, everything)
+
+
+def full(site: Site) -> str:
+    """The dotted name of the tensor itself."""
+    return site.name if site.name.endswith(site.attribute) and not site.by_forward else f"{site.name}.{site.attribute}".lstrip(".")
+
+
+def by_name(where: str, name: str) -> bool:
+    """Whether an alternative ends with the parameter's own name and matches."""
+    alternatives = [part.strip() for part in where.split("|")]
+    return any(fnmatch(name, part) for part in alternatives if fnmatch(name.rpartition(".")[2], part.rpartition(".")[2])
+               and part.rpartition(".")[2].strip("*"))  # fmt: skip
+
+
+def refuse(site: Site) -> None:
+    """``CannotAdapt`` for a weight that no real matrix can be added to."""
+    tensor, name = site.tensor, site.name or "the model itself"
+    if tensor.device.type == "meta":
+        raise errors.CannotAdapt(f"{name} has no numbers yet", ["its weight is on the meta device"], "load the model first")
+    if not tensor.is_floating_point() or type(tensor) not in (torch.Tensor, nn.Parameter):
+        given = f"given {type(tensor).__name__} of {tensor.dtype}"
+        raise errors.CannotAdapt(f"{name} is quantised", [given], "adapt the model in floating point, and quantise the merged one")
+
+
+def refuse_others(model: nn.Module, where: str, everything: Iterable[Site]) -> None:
+    """``CannotAdapt`` if the pattern names parameters or modules that hold no matrix."""
+    named = [(name, tuple(p.shape)) for name, p in model.named_parameters() if fnmatch(name, where)]
+    named += [(name, type(m).__name__) for name, m in model.named_modules() if name and fnmatch(name, where)]
+    if named:
+        rows = [f"{name}: {what}" for name, what in named[:8]]
+        raise errors.CannotAdapt(f"{where!r} names nothing with a matrix of weights", rows,
+                                 f"there are {', '.join([s.name for s in everything][:8]) or 'none'}")  # fmt: skip
+
+
+def untied(chosen: list[Site], everything: list[Site]) -> list[Site]:
+    """Each parameter once: the first place leads, the others that are meant follow it; what happened is said."""
+    import warnings
+
+    first: dict[int, Site] = {}
+    for site in chosen:
+        leader = first.setdefault(id(site.tensor), site)
+        if leader is not site:
+            leader.followers.append(site)
+    for leader in first.values():
+        names = {site.name for site in (leader, *leader.followers)}
+        others = [s.name for s in everything if s.tensor is leader.tensor and s.name not in names]
+        if leader.followers:
+            warnings.warn(f"{leader.name} and {', '.join(s.name for s in leader.followers)} share one weight: it has one adapter",
+                          TiedWeight, stacklevel=4)  # fmt: skip
+        if others:
+            warnings.warn(f"{leader.name} shares its weight with {', '.join(others)}, which keep the weight as it is",
+                          TiedWeight, stacklevel=4)  # fmt: skip
+    return list(first.values())

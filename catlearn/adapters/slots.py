@@ -1,0 +1,169 @@
+"""What an adapted module holds: for each adapted tensor a ``Slot`` of named ``Cell``s, each the parameters of one adapter.
+
+Nothing of the module's own moves or changes its name: ``state_dict`` has the keys that it had, and beside them
+``adapters.<tensor>.<adapter>.<parameter>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from catlearn.adapters.definition import Adapter, Layout, Place
+from catlearn.adapters.expressions import Expression, expression, run_noisy
+from catlearn.maps.running import run
+from catlearn.meanings.initialise import start as drawn
+
+VIEWS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # how a stored tensor is a matrix (out, in), and back
+    "plain": (lambda w: w, lambda m, shape: m),
+    "transposed": (lambda w: w.t(), lambda m, shape: m.t()),
+    "flat": (lambda w: w.flatten(1), lambda m, shape: m.reshape(shape)),
+    "tensor": (lambda w: w, lambda m, shape: m.reshape(shape)),
+}
+
+
+class Shared(nn.Module):
+    """The tensors that all places of one adapter have in common; the root of the model holds them once."""
+
+
+class Cell(nn.Module):
+    """One adapter at one place: what is trained are parameters, what is frozen are buffers."""
+
+    def __init__(self, adapter: Adapter, layout: Layout, tensors: Mapping[str, torch.Tensor], shared: Shared | None) -> None:
+        super().__init__()
+        self.adapter, self.layout = adapter, layout
+        self.common = (shared,)  # a tuple, so that it is not registered here too
+        for name, tensor in tensors.items():
+            hold(self, name, tensor, layout.own[name].trainable)
+
+    def value(self, name: str, W: Callable[[], torch.Tensor], expert: int | None = None) -> torch.Tensor:
+        """The tensor of a leaf: held, or read off others. ``W()`` is the weight that this adapter acts on."""
+        read = self.layout.reads.get(name)
+        if read is None:
+            return self.held(name, expert)
+        given = []
+        for source in read.sources:
+            if source == "W":
+                given.append(W())
+            elif source == "training":
+                given.append(self.training)
+            elif source.startswith("shared."):
+                given.append(getattr(self.common[0], source[7:]))
+            else:
+                given.append(self.held(source, expert))
+        return read.rule(*given)
+
+    def held(self, name: str, expert: int | None) -> torch.Tensor:
+        found = getattr(self, name)
+        return found if expert is None else found[expert]
+
+    def extra_repr(self) -> str:
+        return str(self.adapter)
+
+
+def hold(module: nn.Module, name: str, tensor: torch.Tensor, trainable: bool) -> None:
+    """Registers a tensor: as a parameter if it is trained, else as a buffer."""
+    if trainable:
+        module.register_parameter(name, nn.Parameter(tensor))
+    else:
+        module.register_buffer(name, tensor)
+
+
+def starts(adapter: Adapter, layout: Layout, W: torch.Tensor, at: Place, path: str) -> dict[str, torch.Tensor]:
+    """What an adapter's tensors start from at a place: as the formula says, or as ``start`` computes from the weight."""
+    given = adapter.start(W.detach(), at)
+    found = {}
+    for name, param in layout.own.items():
+        value = given[name] if name in given else drawn(f"{path}/{name}", param, at.seed, dtype=torch.float32)
+        found[name] = value.detach().to(W.device, W.dtype if value.is_floating_point() else value.dtype).clone().contiguous()
+    return found
+
+
+class Slot(nn.ModuleDict):
+    """The adapters of one tensor of a module, in the order in which they were put in.
+
+    ``active``: which act, as (name, number) pairs, a number None for a stack. ``expert``: how many matrices a three-way tensor holds.
+    """
+
+    def __init__(self, o: int, i: Any, view: str, experts: int | None = None) -> None:
+        super().__init__()
+        self.o, self.i, self.view, self.experts = o, i, view, experts
+        self.active: tuple[tuple[str, float | None], ...] = ()
+        self.enabled, self.merged = True, False
+        self.expression: Expression | None = None
+        self.samples: tuple[str | None, ...] | None = None
+        self.sampled: dict[str, Expression] = {}
+
+    def cell(self, name: str) -> Cell:
+        """The adapter of this name."""
+        return self[name]  # type: ignore[return-value]
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Finds the expression of what is active; to be called after every change."""
+        self.expression = self.of(self.active) if self.enabled and not self.merged else None
+
+    def of(self, active: tuple[tuple[str, float | None], ...]) -> Expression | None:
+        """The expression of these adapters; None if there are none."""
+        stack = tuple((name, self.cell(name).adapter, number) for name, number in active)
+        return expression(stack, self.o, self.i) if stack else None
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def tensors(self, e: Expression, keys: Any, W: torch.Tensor, b: torch.Tensor | None, expert: int | None = None) -> list[torch.Tensor]:
+        """The tensors of an expression's parameters, in its order."""
+        found = []
+        for name, leaf in keys:
+            if not name:
+                found.append(W if leaf == "W" else W.new_zeros(self.o) if b is None else b)
+            else:
+                found.append(self.cell(name).value(leaf, lambda name=name: self.beneath(e, name, W, expert), expert))
+        return found
+
+    def beneath(self, e: Expression, name: str, W: torch.Tensor, expert: int | None) -> torch.Tensor:
+        """The weight that an adapter of a stack acts on, (out, in)."""
+        inner = dict(e.below)[name]
+        return W if inner is None else self.write(inner, W, expert)
+
+    def write(self, e: Expression, W: torch.Tensor, expert: int | None = None) -> torch.Tensor:
+        """The adapted weight written out, of the shape of W."""
+        return e.write(W, 1, *self.tensors(e, e.keys, W, None, expert))[0].reshape(W.shape)
+
+    def effective(self, raw: torch.Tensor, e: Expression | None = None) -> torch.Tensor:
+        """The adapted tensor in place of the stored one."""
+        e = self.expression if e is None else e
+        if e is None:
+            return raw
+        there, back = VIEWS[self.view]
+        self.count(e)
+        if self.experts is not None:
+            return torch.stack([back(self.write(e, there(raw[k]), k), raw.shape[1:]) for k in range(self.experts)])
+        return back(self.write(e, there(raw)), raw.shape)
+
+    def count(self, e: Expression) -> None:
+        """One training step more, for the methods that count them."""
+        if self.training and torch.is_grad_enabled():
+            for name, _ in e.below:
+                if self.cell(name).adapter.counts:
+                    self.cell(name).get_buffer("step").add_(1)
+
+    def bias(self, e: Expression, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor | None:
+        """The adapted bias; W as a matrix."""
+        if e.keeps_bias:
+            return b
+        return e.write_bias(W, 1, *self.tensors(e, e.bias_keys, W, b))[0].reshape(self.o)
+
+    def apply_to(self, e: Expression, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        """The adapted layer on vectors (*batch, in)."""
+        values = self.tensors(e, e.keys, W, None)
+        self.count(e)
+        if self.training and e.noisy:
+            y = run_noisy(e.weight, x, dict(zip(e.weight.params, values, strict=True)))
+        else:
+            y = run(e.weight, x, values)
+        bias = self.bias(e, W, b)
+        return y if bias is None else y + bias
