@@ -25,8 +25,11 @@ added. A network that is a term gets the same expression as a 2-cell on its para
 ('Linear', ['0.bias', '0.weight', '2.bias', '2.weight'])
 """
 
-from catlearn.adapters.adapting import activate, active, disabled, per_sample
+from catlearn.adapters.adapting import activate, active, control, disabled, per_sample
 from catlearn.adapters.definition import Adapter, Place, get, names
+from catlearn.adapters.diagonals import IA3, RandLoRA, VeRA
+from catlearn.adapters.fourier import C3A, FourierFT
+from catlearn.adapters.grids import Bone, GraLoRA, MiSS
 from catlearn.adapters.low_rank import (
     EVA,
     PEGO,
@@ -44,12 +47,35 @@ from catlearn.adapters.low_rank import (
     eva_ranks,
 )
 from catlearn.adapters.merging import merge, remove, unmerge
+from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
+from catlearn.adapters.products import HiRA, LoHa, LoKr, SoKA
+from catlearn.adapters.routed import MHR, CPoly, LoReFT
+from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
 from catlearn.adapters.sites import TiedWeight
+from catlearn.adapters.sparsity import SNELL, SNELLA, SHiRA
+from catlearn.adapters.spectral import (
+    PMSS,
+    SALT,
+    SVFT,
+    EigenLoRAx,
+    LoLDU,
+    LoRAXS,
+    NoRA,
+    SpectralAdapter,
+    SpectralFT,
+    SpectralRotation,
+    SVFit,
+    VectorFit,
+)
 from catlearn.adapters.starts import kaiming, normal, read, start
+from catlearn.adapters.tensors import ConvLoRA, CPLoRA, FLoRA, TLoRA
 
 __all__ = [
-    "EVA", "PEGO", "BOFT", "HRA", "OFT", "PSOFT", "AdaLoRA", "Adapter", "AsymmetricLoRA", "BiLoRA", "DropLoRA", "Hydra", "LoRA",
-    "LoRAGA", "OLoRA", "PiSSA", "Place", "RoAd", "RsLoRA", "SingLoRA", "TiedWeight", "activate", "active", "disabled", "eva_ranks",
-    "get", "kaiming", "merge", "names", "normal", "per_sample", "read", "remove", "start", "unmerge",
+    "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA", "DoRA",
+    "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3", "LoHa", "LoKr", "LoLDU",
+    "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA",
+    "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "SoKA", "SpectralAdapter",
+    "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active", "control",
+    "disabled", "eva_ranks", "get", "kaiming", "merge", "names", "normal", "per_sample", "read", "remove", "start", "unmerge",
 ]  # fmt: skip

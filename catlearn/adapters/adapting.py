@@ -203,6 +203,26 @@ def active(model: nn.Module) -> dict[str, tuple[tuple[str, float | None], ...]]:
     return {path: slot.active if slot.enabled else () for path, slot in slots(model)}
 
 
+def control(model: nn.Module, **values: float) -> nn.Module:
+    """Sets what steers adapters from outside, such as ``task=2`` for routed ones: every adapter's buffer of this name.
+
+    Raises ``NothingMatched`` if no adapter has it.
+
+    >>> import torch, catlearn as cl
+    >>> layer = cl.adapt(torch.nn.Linear(4, 4), cl.adapters.MHR(rank=2, tasks=3))
+    >>> int(cl.adapters.control(layer, task=2).adapters.weight.default.task)
+    2
+    """
+    cells = [cell for _, slot in some(model) for cell in slot.children()]
+    for key, value in values.items():
+        held = [cell.get_buffer(key) for cell in cells if key in cell._buffers]
+        if not held:
+            raise errors.NothingMatched(key, sorted({name for cell in cells for name in cell._buffers}), "buffer of an adapter")
+        for buffer in held:
+            buffer.fill_(value)
+    return model
+
+
 @contextmanager
 def disabled(model: nn.Module) -> Iterator[nn.Module]:
     """Within it the model computes what it did before it was adapted.

@@ -79,6 +79,7 @@ class Adapter(ABC):
     identity_at_init: ClassVar[bool] = True
     mergeable: ClassVar[bool] = True
     flat: ClassVar[bool] = True
+    draws: ClassVar[bool] = False  # whether a buffer ``draw`` is filled with uniform numbers at each training step
     counts: ClassVar[bool] = False  # whether a buffer ``step`` counts the training steps
 
     def __init_subclass__(cls, key: str | None = "", **kwargs: Any) -> None:
@@ -122,7 +123,7 @@ class Adapter(ABC):
         """What the rank of the change W' − W does not exceed, whatever the parameters."""
         return rank_of_change(self.layout(o, i).weight)
 
-    def formula(self, kind: str = "latex", o: int = 2, i: int = 2) -> Any:
+    def formula(self, kind: str = "latex", o: int = 768, i: int = 768) -> Any:
         """The equation as LaTeX, or as a sympy matrix for a small layer (``kind="sympy"``)."""
         from catlearn.adapters.writing import latex
 
@@ -149,7 +150,7 @@ def _layout(adapter: Adapter, o: int, i: Any) -> Layout:
     if min(o, size((i,) if isinstance(i, int) else i)) < 1:
         raise errors.BadAdapter(f"{adapter} on a layer {i} → {o}", ["needed: sizes of at least 1"])
     adapter.check(o, i)
-    W, b = dense("W", o, i, trainable=False), dense("b", o, (), init=ZERO, trainable=False)
+    W, b = dense("W", o, i, trainable=False), dense("bias", o, (), init=ZERO, trainable=False)
     weight, bias = adapter.weight(W, o, i), adapter.bias(b, o, i)
     own: dict[str, Param] = {}
     reads: dict[str, Read] = {}

@@ -54,7 +54,7 @@ class Expression:
 @lru_cache(maxsize=4096)
 def expression(stack: Stack, o: int, i: Any) -> Expression:
     """The expression of these adapters on a weight of these sizes; made once, so layers of one shape share their plans."""
-    W, b = dense("W", o, i, trainable=False), dense("b", o, (), trainable=False)
+    W, b = dense("W", o, i, trainable=False), dense("bias", o, (), trainable=False)
     parts = [(f"{name}.", adapter.layout(o, i), number) for name, adapter, number in stack]
     formulas = [(renamed(layout.weight, prefix), renamed(layout.bias, prefix)) for prefix, layout, _ in parts]
     below: list[tuple[str, Expression | None]] = []
@@ -62,7 +62,7 @@ def expression(stack: Stack, o: int, i: Any) -> Expression:
         f, g = W, b
         for k, (weight, bias) in enumerate(formulas):
             below.append((stack[k][0], expression(stack[:k], o, i) if k else None))
-            f, g = substituted(weight, f), substituted(bias, g, "b")
+            f, g = substituted(weight, f), substituted(bias, g, "bias")
     else:
         numbers = [1.0 if number is None else number for *_, number in parts]
         f, g = (weighted(base, [pair[k] for pair in formulas], numbers) for k, base in enumerate((W, b)))

@@ -212,7 +212,7 @@ def given(adapter: Adapter, at: Place, shape: tuple[int | None, ...], what: str)
 class SingLoRA(Ranked):
     """W' = W + s·u(t)·A*Aᵀ with one factor A of M = max(o, i) rows; A* are its first min(o, i) rows; u(t) = min(t/ramp, 1).
 
-    t counts training steps, so nothing changes at the start; afterwards u = 1. Trained r·M. For o = i the change is symmetric and
+    t counts finished training steps, so nothing changes at the start; afterwards u = 1. Trained r·M. For o = i the change is symmetric and
     positive: not every change can be reached. For o > i the product is transposed (a public implementation forgets this).
     Source: Bensaïd et al., arXiv 2507.05566. Sheet id 13.
     """
@@ -225,7 +225,7 @@ class SingLoRA(Ranked):
         A = dense("A", self.rank, M, init=kaiming(self.rank))  # Aᵀ of the equation
         cut = selection(M, range(m))
         ramp = self.ramp
-        u = scalar("u", i, init=read(lambda t: (t / max(1, ramp)).clamp(max=1), (), step=start((), trainable=False)))
+        u = scalar("u", i, init=read(lambda t: ((t - 1) / max(1, ramp)).clamp(0, 1), (), step=start((), trainable=False)))
         branch = A >> A.T >> cut if o <= i else cut.T >> A >> A.T
         return W + self.s * (noise(i, self.dropout) >> u >> branch)
 

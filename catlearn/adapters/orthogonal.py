@@ -195,30 +195,27 @@ class RoAd(Adapter):
                    "an even divisor of the outputs")  # fmt: skip
 
     def turn(self, o: int) -> Map:
-        """R = diag(own) + diag(other)·P, P exchanging the two of a pair."""
+        """R = diag(c) + diag(±s)·P, P exchanging the two of a pair; c = α cos θ and s = α sin θ, one number for each output."""
         half, n, variant = self.group // 2, o // self.group, self.variant
         count = {1: o // 2, 2: o, 4: 2 * o}[variant]
         partner = [g * self.group + (k + half) % self.group for g in range(n) for k in range(self.group)]
 
-        def pairs(theta: torch.Tensor, alpha: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            """α cos θ and α sin θ of the entries (first own, first other, second own, second other), each (n, half)."""
-            angle, gain = (v.reshape({1: (n, 1, half), 2: (n, 2, half), 4: (n, 4, half)}[variant]) for v in (theta, alpha))
-            pick = {1: (0, 0, 0, 0), 2: (0, 0, 1, 1), 4: (0, 1, 2, 3)}[variant]
-            c, s = gain * angle.cos(), gain * angle.sin()
-            return c[:, pick[0]], s[:, pick[1]], c[:, pick[3]], s[:, pick[2]]
+        def spread(v: torch.Tensor, which: int) -> torch.Tensor:
+            """Entries (n, 2, half) for the cosine (which = 0) or the sine."""
+            if variant == 1:
+                return v.reshape(n, 1, half).expand(n, 2, half)
+            return v.reshape(n, -1, 2, half)[:, which if variant == 4 else 0]
 
         def own(theta: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-            first, _, second, _ = pairs(theta, alpha)
-            return torch.cat([first, second], 1).reshape(o)
+            return (spread(alpha, 0) * spread(theta, 0).cos()).reshape(o)
 
         def other(theta: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-            _, first, _, second = pairs(theta, alpha)
-            return torch.cat([-first, second], 1).reshape(o)
+            sines = spread(alpha, 1) * spread(theta, 1).sin()
+            return torch.stack([-sines[:, 0], sines[:, 1]], 1).reshape(o)
 
         sources = {"theta": start((count,)), "alpha": start((count,), ONE)}
-        return diagonal("c", o, init=read(own, (o,), **sources)) + (
-            permutation(partner) >> diagonal("s", o, init=read(other, (o,), **sources))
-        )
+        s = diagonal("s", o, init=read(other, (o,), **sources))
+        return diagonal("c", o, init=read(own, (o,), **sources)) + (permutation(partner) >> s)
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
         return W >> self.turn(o)

@@ -25,11 +25,11 @@ from catlearn.maps.given import size
 from catlearn.maps.leaves import Dense, Identity
 from catlearn.maps.reflections import Reflection
 
-BASE = ("W", "b")  # the weight and the bias that a formula is about
+BASE = ("W", "bias")  # the weight and the bias that a formula is about
 
 
 def leaves(f: Map) -> Mapping[str, Param]:
-    """The parameters of a formula beside the weight and the bias themselves."""
+    """The parameters of a formula beside ``W`` and ``bias`` themselves."""
     return {name: param for name, param in f.params.items() if name not in BASE}
 
 

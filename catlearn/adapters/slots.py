@@ -139,17 +139,19 @@ class Slot(nn.ModuleDict):
         if e is None:
             return raw
         there, back = VIEWS[self.view]
-        self.count(e)
+        self.step(e)
         if self.experts is not None:
             return torch.stack([back(self.write(e, there(raw[k]), k), raw.shape[1:]) for k in range(self.experts)])
         return back(self.write(e, there(raw)), raw.shape)
 
-    def count(self, e: Expression) -> None:
-        """One training step more, for the methods that count them."""
+    def step(self, e: Expression) -> None:
+        """A new draw for the methods that draw, one training step more for those that count them."""
         if self.training and torch.is_grad_enabled():
-            for name, _ in e.below:
-                if self.cell(name).adapter.counts:
-                    self.cell(name).get_buffer("step").add_(1)
+            for cell in (self.cell(name) for name, _ in e.below):
+                if cell.adapter.draws:
+                    cell.get_buffer("draw").uniform_()
+                if cell.adapter.counts:
+                    cell.get_buffer("step").add_(1)
 
     def bias(self, e: Expression, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor | None:
         """The adapted bias; W as a matrix."""
@@ -159,8 +161,8 @@ class Slot(nn.ModuleDict):
 
     def apply_to(self, e: Expression, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         """The adapted layer on vectors (*batch, in)."""
+        self.step(e)
         values = self.tensors(e, e.keys, W, None)
-        self.count(e)
         if self.training and e.noisy:
             y = run_noisy(e.weight, x, dict(zip(e.weight.params, values, strict=True)))
         else:

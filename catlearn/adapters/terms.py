@@ -128,7 +128,7 @@ def _sizes(param: Param) -> tuple[int, int]:
 def cell(term: Term, key: str, adapter: Adapter, name: str, freeze: str, at: Place) -> Cell:
     """The 2-cell that reads one weight as the adapted one."""
     layout, param = adapter.layout(at.o, at.i), term.params[key]
-    if layout.bias.params.keys() != {"b"}:
+    if layout.bias.params.keys() != {"bias"}:
         raise errors.BadAdapter(f"{type(adapter).__name__} changes the bias too, which a cell on {key} cannot", next="adapt the module")
     W = param.init if isinstance(param.init, torch.Tensor) else drawn(key, param, at.seed)
     tensors = starts(adapter, layout, W, at, f"{key}/{name}")

@@ -1,0 +1,113 @@
+"""Adapters on few entries of W: a fixed support (SHiRA), or the largest entries of a learned matrix (SNELL, SNELLA), and masks.
+
+>>> from catlearn import adapters
+>>> adapters.SHiRA(rank=2).trainable(10, 20), adapters.SNELL(rank=8).trainable(10, 20)
+(60, 240)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from catlearn.adapters.definition import Adapter
+from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
+from catlearn.maps.base import Map
+from catlearn.maps.entries import sparse
+from catlearn.maps.leaves import dense
+
+
+@dataclass(frozen=True)
+class SHiRA(Adapter):
+    """W' = W + s·scatter(v) on a fixed random support of r(o + i) entries. Trained r(o + i), zero; full rank can be reached.
+
+    ``seed`` fixes the support; adapters with different seeds overlap little. Published supports by size, gradient or both of W are not
+    offered: the support would be data. Source: Bhardwaj et al., arXiv 2406.13175; the random mask of peft. Sheet id 255.
+    """
+
+    rank: int = 32
+    s: float = 1.0
+    seed: int = 0
+
+    def check(self, o: int, i: Any) -> None:
+        self.needs(1 <= self.rank * (o + i) <= o * i, f"{self.rank * (o + i)} entries of {o * i}", f"a rank of at most {o * i // (o + i)}")
+
+    def weight(self, W: Map, o: int, i: Any) -> Map:
+        order = torch.randperm(o * i, generator=torch.Generator("cpu").manual_seed(self.seed))[: self.rank * (o + i)]
+        places = sorted(order.tolist())
+        return W + self.s * sparse("v", o, i, [k // i for k in places], [k % i for k in places], init=ZERO)
+
+
+def sparsified(D: torch.Tensor, share: float, mode: str) -> torch.Tensor:
+    """The entries of D above the share-quantile of |D|: as they are (hard), drawn towards 0 (soft), times their own size (weighted).
+
+    >>> sparsified(torch.tensor([[1.0, -2.0], [3.0, 4.0]]), 0.5, "hard")
+    tensor([[0., -0.],
+            [3., 4.]])
+    """
+    size = D.abs()
+    order = min(D.numel(), max(1, round(share * D.numel())))
+    tau = size.detach().flatten().kthvalue(order).values if share > 0 else size.new_tensor(-1.0)
+    kept = size.detach() > tau
+    if mode == "soft":
+        return D.sign() * (size - tau.clamp(min=0)) * kept
+    return D * (size.detach() * kept if mode == "weighted" else kept)
+
+
+@dataclass(frozen=True)
+class SNELL(Adapter):
+    """W' = W + sparse(D), D_ji = c·(‖Q⁰_j − P⁰_i‖ − ‖Q¹_j − P¹_i‖): a difference of distance kernels, of any rank. Trained r(o + i).
+
+    The ``share`` of smallest entries is dropped. ``mode``: ``"hard"`` and ``"soft"`` as the paper describes, ``"weighted"`` as its code:
+    kept entries times their own size, which takes no derivative. Every factor is drawn, so the start changes W; c = 0.1.
+    Source: Shen et al., arXiv 2411.01800, and the authors' code. Sheet id 361.
+    """
+
+    rank: int = 8
+    share: float = 0.9
+    mode: str = "hard"
+    c: float = 0.1
+    identity_at_init = False
+
+    def check(self, o: int, i: Any) -> None:
+        self.needs(self.rank >= 2 and self.rank % 2 == 0, f"rank {self.rank}", "an even rank: half for each kernel")
+        self.needs(0 <= self.share < 1, f"share {self.share}", "from 0 up to, but not, 1")
+        self.needs(self.mode in ("hard", "soft", "weighted"), f"mode={self.mode!r}", "hard, soft or weighted")
+
+    def kernel(self, P: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
+        """c·(K₀ − K₁) for P (2, i, r/2), Q (2, o, r/2), by the Gram identity; equal rows have distance 0 and slope 0."""
+        squares = (Q * Q).sum(-1)[:, :, None] + (P * P).sum(-1)[:, None] - 2 * Q @ P.mT
+        near = squares <= 0
+        lengths = squares.masked_fill(near, 1).sqrt().masked_fill(near, 0)
+        return self.c * (lengths[0] - lengths[1])
+
+    def sources(self, o: int, i: int) -> dict[str, Any]:
+        half = self.rank // 2
+        return {"P": start((2, i, half), kaiming(half)), "Q": start((2, o, half), kaiming(half))}
+
+    def weight(self, W: Map, o: int, i: Any) -> Map:
+        def change(P: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
+            return sparsified(self.kernel(P, Q), self.share, self.mode)
+
+        return W + dense("change", o, i, init=read(change, (o, i), **self.sources(o, i)))
+
+
+@dataclass(frozen=True)
+class SNELLA(SNELL):
+    """SNELL with the mixed kernel D + a·softmax(D/γ over outputs) + β. Trained r(o + i) + 3; a = γ = 1, β = 0.
+
+    Moving the kept shares between layers is the user's loop. Source: as SNELL, *SNELLA*. Sheet id 143.
+    """
+
+    def weight(self, W: Map, o: int, i: Any) -> Map:
+        def change(P: torch.Tensor, Q: torch.Tensor, a: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+            D = self.kernel(P, Q)
+            return sparsified(D + a * (D / gamma).softmax(0) + beta, self.share, self.mode)
+
+        scalars = {"a": start((), ONE), "gamma": start((), ONE), "beta": start(())}
+        return W + dense("change", o, i, init=read(change, (o, i), **self.sources(o, i), **scalars))
+
+
+__all__ = ["SHiRA", "SNELL", "SNELLA", "sparsified"]
