@@ -39,9 +39,12 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
         raise errors.NothingMatched(strange[0], [site.name for site in chosen], "adapted layer")
     places = [place(site, adapter, k, len(chosen), seed, data.get(site.name)) for k, site in enumerate(chosen)]
     for site, (at, _) in zip(chosen, places, strict=True):
-        taken = name in slot.keys() if (slot := slot_of(site)) is not None else False
-        if taken:
-            raise errors.BadAdapter(f"{site.name or 'the model'} has an adapter {name!r} already", next="give this one another name=")
+        if (slot := slot_of(site)) is not None:
+            if name in slot:
+                raise errors.BadAdapter(f"{site.name or 'the model'} has an adapter {name!r} already", next="give this one another name=")
+            if slot.i != at.i:
+                raise errors.BadAdapter(f"{site.name} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
+                                        [f"{adapter} is of the other kind"], "adapt this layer with one kind only")  # fmt: skip
         adapter.layout(at.o, at.i)
     shared = common(model, adapter, name, [at for at, _ in places], chosen[0].tensor)
     for site, (at, experts) in zip(chosen, places, strict=True):
@@ -65,8 +68,6 @@ def checked(model: nn.Module, adapter: Any, name: str, freeze: str) -> None:
 def place(site: Site, adapter: Adapter, index: int, count: int, seed: int, data: Any) -> tuple[Place, int | None]:
     """The place's sizes, and how many matrices it holds."""
     o, i, experts = site.sizes(adapter.flat)
-    if not adapter.flat and isinstance(i, int):
-        i = (i,)
     return Place(o, i, index, count, seed, data), experts
 
 
@@ -96,14 +97,12 @@ def plant(site: Site, adapter: Adapter, name: str, at: Place, experts: int | Non
     layout, there = adapter.layout(at.o, at.i), VIEWS[site.view][0]
     path = f"{site.name}/{name}"
     if experts is None:
-        W = there(site.tensor).reshape(at.o, -1) if adapter.flat else there(site.tensor)
+        W = site.tensor if isinstance(at.i, tuple) else there(site.tensor)
         tensors = starts(adapter, layout, W, at, path)
     else:
         each = [starts(adapter, layout, there(site.tensor[k]), at, f"{path}/{k}") for k in range(experts)]
         tensors = {leaf: torch.stack([e[leaf] for e in each]) for leaf in each[0]}
     slot = opened(site, at, experts)
-    if not adapter.flat and isinstance(slot.i, int):  # a weight is a matrix for some methods and a tensor for others
-        raise errors.BadAdapter(f"{adapter} and a method on matrices cannot share {site.name}", next="adapt this layer with one kind only")
     slot[name] = Cell(adapter, layout, tensors, shared)
     slot.active = (*slot.active, (name, None))
     slot.train(site.module.training)
@@ -119,7 +118,8 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
         if hasattr(module, "adapters"):
             raise errors.CannotAdapt(f"{site.name} has an attribute called adapters", next="rename it: adapters are kept under this name")
         module.add_module("adapters", nn.ModuleDict())
-    module.adapters[site.attribute] = Slot(at.o, at.i, site.view, experts)  # type: ignore[index]
+    view = "tensor" if site.view == "flat" and not isinstance(at.i, int) else site.view
+    module.adapters[site.attribute] = Slot(at.o, at.i, view, experts)  # type: ignore[index]
     reclass(module, site.by_forward)
     for follower in site.followers:
         if not isinstance(follower.module, Adapted):

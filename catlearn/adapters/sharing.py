@@ -94,8 +94,6 @@ class MoS(Ranked):
         shapes, l, L = {(at.o, at.i) for at in places}, self.shards, len(places)
         self.needs(len(shapes) == 1, f"layers of shapes {sorted(shapes)}", "layers of one shape; adapt each shape by itself")
         ((o, i),) = shapes
-        self.needs((self.rank - self.private) <= (self.budget - self.private) * L, f"rank {self.rank} from a pool of {self.budget * L}",
-                   "more layers, or a larger budget")  # fmt: skip
         return {"P_A": start((self.budget * L * l, i // l), kaiming(i)), "P_B": start((self.budget * L * l, o // l))}
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
@@ -112,6 +110,9 @@ class MoS(Ranked):
 
     def start(self, W: torch.Tensor, at: Place) -> Mapping[str, torch.Tensor]:
         l, p, L = self.shards, self.private, at.count
+        self.needs(
+            self.rank - p <= (self.budget - p) * L, f"rank {self.rank} from the pools of {L} layers", "more layers, or a larger budget"
+        )
         public = (self.budget - p) * L * l
         own = torch.arange(public + at.index * p * l, public + (at.index + 1) * p * l)
         return {f"index_{side}": torch.cat([torch.randperm(public, generator=at.generator(side))[: (self.rank - p) * l], own])

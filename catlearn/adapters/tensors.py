@@ -104,19 +104,20 @@ class ConvLoRA(Adapter):
         self.needs(len(set(shape(i)[1:])) <= 1, f"a kernel {shape(i)[1:]}", "a kernel of equal sides")
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
-        c, *kernel = shape(i)
-        k, rest, axes = kernel[0] if kernel else 1, math.prod(kernel[1:]), shape(i)
+        c, *kernel = axes = shape(i)
+        k = kernel[0] if kernel else 1
         s, rows = (1 if self.alpha is None else self.alpha / self.rank), self.rank * k
-        # B (o·k·(k for 3-d)…): loralib's view for two kernel axes; more axes join the rows
-        wide = o * k if len(kernel) > 1 else o
+        wide = o * k if len(kernel) > 1 else o  # B has a row for each output and one kernel axis, if there are two
         deep = c * size(axes[1:]) * o // wide
 
         def folded(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
             return (B @ A).reshape(o, *axes)
 
-        assert rest
         change = dense("change", o, axes, init=read(folded, (o, *axes), A=start((rows, deep), kaiming(deep)), B=start((wide, rows))))
         return W + s * change
+
+    def rank_bound(self, o: int, i: Any) -> int:
+        return min(o, size(shape(i)), self.rank) if len(shape(i)) == 1 else min(o, size(shape(i)))
 
 
 @dataclass(frozen=True)
@@ -138,24 +139,22 @@ class TLoRA(Adapter):
         self.needs(self.rank >= 1, f"rank {self.rank}", "a rank of at least 1")
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
-        R, D = self.rank, len(self.inputs)
-        n_in, n_out = self.inputs[::-1], self.outputs[::-1]  # little-endian: the first index runs fastest
+        R, n, m = self.rank, self.inputs, self.outputs
 
         def ring(*cores: torch.Tensor) -> torch.Tensor:
-            """tr of the product of cores (n, R, R), the first index slowest here, as (Πn,)."""
+            """tr of the product of cores (n_d, R, R), as a tensor (n_1, …, n_D)."""
             found = cores[0]
             for core in cores[1:]:
                 found = torch.einsum("apq,bqr->abpr", found, core).flatten(0, 1)
-            return torch.einsum("app->a", found)
+            return torch.einsum("app->a", found).reshape([len(core) for core in cores])
 
         def turned(*cores: torch.Tensor) -> torch.Tensor:
-            full = ring(*(core.flatten(0, 1) for core in reversed(cores)))
-            order = [2 * d for d in range(D)] + [2 * d + 1 for d in range(D)]
-            return full.reshape([n for m in n_in for n in (m, m)]).permute(order).reshape(i, i)
+            full = ring(*(core.flatten(0, 1) for core in cores)).reshape([k for size in n for k in (size, size)])
+            return full.permute([*range(2 * len(n) - 2, -1, -2), *range(2 * len(n) - 1, -1, -2)]).reshape(i, i)  # first index fastest
 
         def added(*cores: torch.Tensor) -> torch.Tensor:
-            left, right = cores[: len(n_out)], cores[len(n_out) :]
-            return ring(*reversed(left), *reversed(right)).reshape(o, i)
+            full = ring(*cores)
+            return full.permute([*range(len(m) - 1, -1, -1), *range(full.dim() - 1, len(m) - 1, -1)]).reshape(o, i)
 
         matrices = {f"A_{d}": start((n, n, R, R)) for d, n in enumerate(self.inputs, 1)}
         std = 1 / R**0.5

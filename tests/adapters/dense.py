@@ -261,7 +261,7 @@ def c3a(a, W, p):
 
 @dense(ad.GraLoRA)
 def gralora(a, W, p):
-    (o, i), k, r = W.shape, a.k, a.rank
+    (_o, _i), k, r = W.shape, a.k, a.rank
     scale = 1 if a.alpha is None else a.alpha / (r + a.hybrid)
     grid = []
     for x in range(k):
@@ -384,9 +384,9 @@ def eigen(a, W, p):
 @dense(ad.FLoRA)
 def flora(a, W, p):
     letters = "abcdefg"[: W.dim()]
-    factors = ",".join(f"{c}{c.upper()}" for c in letters[1:])
-    return W + a.s * torch.einsum(f"A{letters[1:].upper()},aA,{','.join(c.upper() + c for c in letters[1:])}->{letters}", p["G"], p["U_0"],
-                                  *(p[f"U_{k}"] for k in range(1, W.dim()))) if factors else W  # fmt: skip
+    terms = ",".join(c.upper() + c for c in letters[1:])
+    found = torch.einsum(f"{letters.upper()},aA,{terms}->{letters}", p["G"], p["U_0"], *(p[f"U_{k}"] for k in range(1, W.dim())))
+    return W + a.s * found
 
 
 @dense(ad.CPLoRA)

@@ -51,7 +51,7 @@ def scatter(model):
 def tensors(model, k=0):
     """W, b and the adapter's tensors of layer k."""
     layer, cell = model[k], model[k].adapters["weight"]["default"]
-    found = {name: t for name, t in (*cell.named_parameters(), *cell.named_buffers())}
+    found = dict((*cell.named_parameters(), *cell.named_buffers()))
     if hasattr(model, "adapters_shared"):
         shared = model.adapters_shared["default"]
         found |= {f"shared.{name}": t for name, t in (*shared.named_parameters(), *shared.named_buffers())}
@@ -108,7 +108,7 @@ def test_nothing_changes_at_the_start_exactly_where_that_is_declared(case):
 @each
 def test_the_rank_of_the_change_is_bounded_and_the_bound_is_reached_where_promised(case):
     model = adapted(case)
-    W, b, p = tensors(model)
+    W, _b, _p = tensors(model)
     with torch.no_grad():
         change = (model[0].adapters["weight"].effective(W) - W).reshape(case.o, -1)
     rank = int(torch.linalg.matrix_rank(change, atol=1e-9))
@@ -124,7 +124,7 @@ def test_merged_computes_the_same_and_unmerged_has_every_bit_back(case):
     y = model[0](x)
     cl.merge(model)
     assert torch.allclose(model[0](x), y, rtol=1e-10, atol=1e-10)
-    W, b, p = tensors(cl.unmerge(copy.deepcopy(model)))
+    W, _b, _p = tensors(cl.unmerge(copy.deepcopy(model)))
     assert not torch.equal(model[0]._parameters["weight"], W)
     cl.unmerge(model)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
