@@ -30,22 +30,7 @@ from catlearn.adapters.definition import Adapter, Place, get, names
 from catlearn.adapters.diagonals import IA3, RandLoRA, VeRA
 from catlearn.adapters.fourier import C3A, FourierFT
 from catlearn.adapters.grids import Bone, GraLoRA, MiSS
-from catlearn.adapters.low_rank import (
-    EVA,
-    PEGO,
-    AdaLoRA,
-    AsymmetricLoRA,
-    BiLoRA,
-    DropLoRA,
-    Hydra,
-    LoRA,
-    LoRAGA,
-    OLoRA,
-    PiSSA,
-    RsLoRA,
-    SingLoRA,
-    eva_ranks,
-)
+from catlearn.adapters.low_rank import PEGO, AdaLoRA, AsymmetricLoRA, BiLoRA, DropLoRA, Hydra, LoRA, RsLoRA, SingLoRA
 from catlearn.adapters.merging import merge, remove, unmerge
 from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
@@ -54,22 +39,11 @@ from catlearn.adapters.routed import MHR, CPoly, LoReFT
 from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
 from catlearn.adapters.sites import TiedWeight
 from catlearn.adapters.sparsity import SNELL, SNELLA, SHiRA
-from catlearn.adapters.spectral import (
-    PMSS,
-    SALT,
-    SVFT,
-    EigenLoRAx,
-    LoLDU,
-    LoRAXS,
-    NoRA,
-    SpectralAdapter,
-    SpectralFT,
-    SpectralRotation,
-    SVFit,
-    VectorFit,
-)
+from catlearn.adapters.spectral import PMSS, SALT, SVFT, EigenLoRAx, LoLDU, LoRAXS, NoRA, SVFit, VectorFit
+from catlearn.adapters.started import EVA, LoRAGA, OLoRA, PiSSA, eva_ranks
 from catlearn.adapters.starts import kaiming, normal, read, start
 from catlearn.adapters.tensors import ConvLoRA, CPLoRA, FLoRA, TLoRA
+from catlearn.adapters.triplets import SpectralAdapter, SpectralFT, SpectralRotation
 
 __all__ = [
     "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA", "DoRA",

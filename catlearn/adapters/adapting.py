@@ -46,7 +46,7 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
                 raise errors.BadAdapter(f"{site.name} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
                                         [f"{adapter} is of the other kind"], "adapt this layer with one kind only")  # fmt: skip
         adapter.layout(at.o, at.i)
-    shared = common(model, adapter, name, [at for at, _ in places], chosen[0].tensor)
+    shared = common(adapter, [at for at, _ in places], chosen[0].tensor)
     for site, (at, experts) in zip(chosen, places, strict=True):
         plant(site, adapter, name, at, experts, shared)
     freeze_base(model, chosen, freeze)
@@ -57,7 +57,7 @@ def checked(model: nn.Module, adapter: Any, name: str, freeze: str) -> None:
     """``BadAdapter`` for what is no adapter, no name, no way of freezing, or comes at the wrong time."""
     if not isinstance(adapter, Adapter):
         raise errors.BadAdapter(f"{adapter!r} is no adapter", ["needed: an instance, such as cl.adapters.LoRA(rank=8)"])
-    if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or hasattr(Slot, name):
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or hasattr(Slot(1, 1, "plain"), name):
         raise errors.BadAdapter(f"{name!r} is no name of an adapter", ["needed: letters, digits and _, no name of torch's own"])
     if freeze not in FREEZE:
         raise errors.BadAdapter(f"freeze={freeze!r}", [f"needed one of {', '.join(FREEZE)}"])
@@ -76,19 +76,16 @@ def slot_of(site: Site) -> Slot | None:
     return site.module.adapters[site.attribute] if isinstance(site.module, Adapted) and site.attribute in site.module.adapters else None  # type: ignore[return-value]
 
 
-def common(model: nn.Module, adapter: Adapter, name: str, places: Sequence[Place], like: torch.Tensor) -> Shared | None:
-    """The tensors that all places share, held once at the root."""
+def common(adapter: Adapter, places: Sequence[Place], like: torch.Tensor) -> Shared | None:
+    """The tensors that all places share."""
     params = adapter.shared(places)
     if not params:
         return None
     from catlearn.meanings.initialise import start as drawn
 
-    if not hasattr(model, "adapters_shared"):
-        model.add_module("adapters_shared", nn.ModuleDict())
     found = Shared()
     for leaf, param in params.items():
         hold(found, leaf, drawn(f"shared/{leaf}", param, places[0].seed, dtype=torch.float32).to(like.device, like.dtype), param.trainable)
-    model.adapters_shared[name] = found  # type: ignore[index]
     return found
 
 
@@ -103,7 +100,7 @@ def plant(site: Site, adapter: Adapter, name: str, at: Place, experts: int | Non
         each = [starts(adapter, layout, there(site.tensor[k]), at, f"{path}/{k}") for k in range(experts)]
         tensors = {leaf: torch.stack([e[leaf] for e in each]) for leaf in each[0]}
     slot = opened(site, at, experts)
-    slot[name] = Cell(adapter, layout, tensors, shared)
+    slot[name] = Cell(adapter, layout, tensors, shared, at.index == 0)
     slot.active = (*slot.active, (name, None))
     slot.train(site.module.training)
     slot.settle()
@@ -115,6 +112,8 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
         return found
     module = site.module
     if not isinstance(module, Adapted):
+        if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            raise errors.CannotAdapt(f"{site.name} belongs to a {type(module).__name__}", ["it takes everything in it for a layer"])
         if hasattr(module, "adapters"):
             raise errors.CannotAdapt(f"{site.name} has an attribute called adapters", next="rename it: adapters are kept under this name")
         module.add_module("adapters", nn.ModuleDict())
@@ -138,7 +137,6 @@ def reclass(module: nn.Module, by_forward: bool) -> None:
 def freeze_base(model: nn.Module, chosen: Sequence[Site], freeze: str) -> None:
     """What of the model itself learns on."""
     own = {id(p) for _, slot in slots(model) for p in slot.parameters()}
-    own |= {id(p) for p in model.adapters_shared.parameters()} if hasattr(model, "adapters_shared") else set()  # type: ignore[operator]
     frozen = model.parameters() if freeze == "all" else [site.tensor for site in chosen] if freeze == "adapted" else []
     for p in frozen:
         if id(p) not in own:

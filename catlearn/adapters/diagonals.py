@@ -95,6 +95,3 @@ class IA3(Adapter):
 
     def bias(self, b: Map, o: int, i: Any) -> Map:
         return b >> diagonal("l", o, init=ONE) if self.side == "out" else b
-
-
-__all__ = ["IA3", "RandLoRA", "VeRA"]

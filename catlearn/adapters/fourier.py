@@ -99,6 +99,3 @@ class C3A(Adapter):
         bound = (6 / (o + i)) ** 0.5
         init = ZERO if self.zero else Init("uniform", (-bound, bound))
         return W + 1 / i * circulant("kernel", self.block, o // self.block, i // self.block, by_rows=True, init=init)
-
-
-__all__ = ["C3A", "FourierFT", "entries", "wave"]

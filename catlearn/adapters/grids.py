@@ -107,6 +107,3 @@ class Bone(Adapter):
             return (torch.einsum("paqc,pcb->paqb", cut, D) + D[:, :, None]).reshape(o, i)
 
         return W + dense("change", o, i, init=read(added, (o, i), "W", D=start((o // r, r, r))))
-
-
-__all__ = ["Bone", "GraLoRA", "MiSS"]

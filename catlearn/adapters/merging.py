@@ -137,10 +137,4 @@ def stripped(model: nn.Module, name: str | None) -> nn.Module:
         if leader is not None and not isinstance(leader[0], Adapted):
             del module.__dict__["_follows"]
             module.__class__ = module.was  # type: ignore[assignment]
-    shared = model._modules.get("adapters_shared")
-    if isinstance(shared, nn.ModuleDict):
-        for key in [key for key in shared if name in (None, key)]:
-            del shared[key]
-        if not len(shared):
-            del model._modules["adapters_shared"]
     return model

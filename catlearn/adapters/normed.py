@@ -149,6 +149,3 @@ class DeLoRA(Adapter):
             B = torch.empty(o, self.rank).uniform_(-(self.rank**-0.5), self.rank**-0.5, generator=at.generator("B"))
             found |= {"A": A, "A0": A, "B": B, "B0": B}
         return found
-
-
-__all__ = ["BoRA", "DeLoRA", "DoRA", "EDoRA", "frames"]

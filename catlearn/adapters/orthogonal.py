@@ -222,6 +222,3 @@ class RoAd(Adapter):
 
     def bias(self, b: Map, o: int, i: Any) -> Map:
         return b >> self.turn(o)
-
-
-__all__ = ["BOFT", "HRA", "OFT", "PSOFT", "RoAd", "butterfly", "cayley", "gram_schmidt", "skew"]

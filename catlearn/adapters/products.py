@@ -144,6 +144,3 @@ def kronecker_rows(W: torch.Tensor, a1: int, b1: int, a2: int, b2: int) -> torch
     1
     """
     return W.reshape(a1, b1, a2, b2).permute(0, 2, 1, 3).reshape(a1 * a2, b1 * b2)
-
-
-__all__ = ["HiRA", "LoHa", "LoKr", "SoKA", "factors", "kronecker_rows"]

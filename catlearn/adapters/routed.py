@@ -160,6 +160,3 @@ class LoReFT(Adapter):
 
     def rank_bound(self, o: int, i: Any) -> int:
         return min(o, i, self.rank)
-
-
-__all__ = ["MHR", "CPoly", "LoReFT", "gates"]

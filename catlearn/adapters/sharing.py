@@ -164,6 +164,3 @@ class MSPLoRA(Ranked):
 
     def start(self, W: torch.Tensor, at: Place) -> Mapping[str, torch.Tensor]:
         return {"third": torch.tensor(min(2, 3 * at.index // max(1, at.count)))}
-
-
-__all__ = ["MSPLoRA", "MoS", "VBLoRA"]

@@ -62,7 +62,7 @@ def candidates(model: nn.Module) -> list[Site]:
     found: list[Site] = []
     fused = {id(child) for module in model.modules() if isinstance(module, FUSED) for child in module.modules() if child is not module}
     for path, module in model.named_modules():
-        if ".adapters." in f".{path}." or path == "adapters_shared":
+        if ".adapters." in f".{path}.":
             continue
         kind = module.was if isinstance(module, Adapted) else type(module)
         layer = layer_of(kind)

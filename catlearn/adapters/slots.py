@@ -26,16 +26,18 @@ VIEWS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # how a sto
 
 
 class Shared(nn.Module):
-    """The tensors that all places of one adapter have in common; the root of the model holds them once."""
+    """The tensors that all places of one adapter have in common; the cell of the first place holds them."""
 
 
 class Cell(nn.Module):
     """One adapter at one place: what is trained are parameters, what is frozen are buffers."""
 
-    def __init__(self, adapter: Adapter, layout: Layout, tensors: Mapping[str, torch.Tensor], shared: Shared | None) -> None:
+    def __init__(self, adapter: Adapter, layout: Layout, tensors: Mapping[str, torch.Tensor], shared: Shared | None, first: bool) -> None:
         super().__init__()
         self.adapter, self.layout = adapter, layout
-        self.common = (shared,)  # a tuple, so that it is not registered here too
+        self.common = (shared,)  # a tuple, so that it is registered at the first place only
+        if shared is not None and first:
+            self.add_module("shared", shared)
         for name, tensor in tensors.items():
             hold(self, name, tensor, layout.own[name].trainable)
 

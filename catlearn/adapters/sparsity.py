@@ -108,6 +108,3 @@ class SNELLA(SNELL):
 
         scalars = {"a": start((), ONE), "gamma": start((), ONE), "beta": start(())}
         return W + dense("change", o, i, init=read(change, (o, i), **self.sources(o, i), **scalars))
-
-
-__all__ = ["SHiRA", "SNELL", "SNELLA", "sparsified"]

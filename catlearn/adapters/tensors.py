@@ -166,6 +166,3 @@ class TLoRA(Adapter):
     def start(self, W: torch.Tensor, at: Place) -> Mapping[str, torch.Tensor]:
         R = self.rank
         return {f"A_{d}": torch.eye(n)[:, :, None, None].expand(n, n, R, R) / R for d, n in enumerate(self.inputs, 1)}
-
-
-__all__ = ["CPLoRA", "ConvLoRA", "FLoRA", "TLoRA"]

@@ -418,11 +418,16 @@ def tlora(a, W, p):
         return M.trace()
 
     n, m = a.inputs, a.outputs
-    T = torch.stack([torch.stack([trace([p[f"A_{d + 1}"][x, y] for d, (x, y) in enumerate(zip(digits(k, n), digits(l, n), strict=True))])
-                                  for l in range(i)]) for k in range(i)])  # fmt: skip
-    D = torch.stack([torch.stack([trace([p[f"B_{d + 1}"][x] for d, x in enumerate(digits(k, m))] +
-                                        [p[f"C_{d + 1}"][y] for d, y in enumerate(digits(l, n))]) for l in range(i)]) for k in range(o)])  # fmt: skip
-    return W @ T + D
+
+    def turned(k, l):
+        return trace([p[f"A_{d}"][x, y] for d, (x, y) in enumerate(zip(digits(k, n), digits(l, n), strict=True), 1)])
+
+    def added(k, l):
+        left = [p[f"B_{d}"][x] for d, x in enumerate(digits(k, m), 1)]
+        return trace(left + [p[f"C_{d}"][y] for d, y in enumerate(digits(l, n), 1)])
+
+    T = torch.stack([torch.stack([turned(k, l) for l in range(i)]) for k in range(i)])
+    return W @ T + torch.stack([torch.stack([added(k, l) for l in range(i)]) for k in range(o)])
 
 
 @dense(ad.VBLoRA)
