@@ -1,0 +1,294 @@
+"""From an exported program to the program that proofs speak of. **This file is trusted**, as ``torch.export`` is.
+
+Sizes become polynomials in the symbols of the claim; a size that is none (``n // 2``) becomes a symbol of its own, known by its
+expression. Arguments stand under the names of the operator's schema with defaults filled in; what says only where a tensor lives or
+how many bits it has is left out. In-place operators are made functional; an operator without a row is decomposed if torch knows how.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from catlearn.core.sizes import Dim, Poly, Size, dims, divide
+from catlearn.core.source import Source
+from catlearn.errors import NotDivisible
+from catlearn.verify.kernel import Given, Node, Program, Range, Wire
+from catlearn.verify.rules import TABLE, Value
+from catlearn.verify.types import Refused
+
+FEW = 64  # a fixed tensor with at most so many entries may be looked at
+_ROLES = {InputKind.USER_INPUT: "data", InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer", InputKind.CONSTANT_TENSOR: "constant"}
+_SILENT = ("sym_constrain_range", "_assert", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "_set_grad_enabled")
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+@dataclass
+class Exported:
+    """A program and, for every node, the line of the user's source that it comes from."""
+
+    program: Program
+    sources: list[Source | None]
+
+
+def exported(ep: ExportedProgram, shapes: Sequence[tuple[Size, ...]]) -> Exported:
+    """The program of an exported module whose data inputs have these shapes, symbols included."""
+    return _Reader(prepared(ep), shapes).read()
+
+
+def prepared(ep: ExportedProgram) -> ExportedProgram:
+    """The same program without mutation and without operators that have no row but a decomposition."""
+    targets = {node.target for node in ep.graph.nodes if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)}
+    unknown = {t for t in targets if str(t) not in TABLE and t.namespace == "aten" and not _silent(t)}
+    table: dict[Any, Callable[..., Any]] = {}
+    if unknown:
+        known = torch.export.default_decompositions()
+        table = {t: known[t] for t in unknown if t in known}
+    if table or any(_mutates(node) and not _harmless(node, ep) for node in ep.graph.nodes):
+        return ep.run_decompositions(table)
+    return ep
+
+
+def _mutates(node: torch.fx.Node) -> bool:
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and any(a.alias_info and a.alias_info.is_write for a in target._schema.arguments)
+
+
+def _harmless(node: torch.fx.Node, ep: ExportedProgram) -> bool:
+    """A detach in place, or a count in a buffer that nothing reads."""
+    changed = node.args[0] if node.args else None
+    if str(node.target) == "aten.detach_.default":
+        return True
+    return isinstance(changed, torch.fx.Node) and changed.op == "placeholder" and not node.users and list(changed.users) == [node]
+
+
+def _silent(target: Any) -> bool:
+    name = getattr(target, "__name__", str(target)).split(".")[0]
+    return any(name.startswith(word) for word in _SILENT)
+
+
+def kind_of(dtype: torch.dtype) -> str:
+    """What the entries of a tensor are."""
+    if dtype.is_complex:
+        return "complex"
+    return "float" if dtype.is_floating_point else "bool" if dtype == torch.bool else "index"
+
+
+@dataclass
+class _Reader:
+    """Walks the graph once."""
+
+    ep: ExportedProgram
+    shapes: Sequence[tuple[Size, ...]]
+    wires: list[Value] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    sources: list[Source | None] = field(default_factory=list)
+    symbols: dict[Any, Size] = field(default_factory=dict)
+    ranges: dict[str, Range] = field(default_factory=dict)
+    sizes: dict[Any, Size] = field(default_factory=dict)
+
+    def read(self) -> Exported:
+        signature = self.ep.graph_signature
+        placeholders = [node for node in self.ep.graph.nodes if node.op == "placeholder"]
+        specs = list(zip(placeholders, signature.input_specs, strict=True))
+        data = [node for node, spec in specs if spec.kind == InputKind.USER_INPUT and isinstance(node.meta["val"], torch.Tensor)]
+        for node, shape in zip(data, self.shapes, strict=True):
+            self._learn(node.meta["val"].shape, shape)
+        env: dict[Any, Any] = {}
+        inputs = []
+        for node, spec in specs:
+            value = node.meta["val"]
+            if not isinstance(value, torch.Tensor):
+                continue
+            env[node] = self._wire(value, self._entries(spec))
+            inputs.append(Given(env[node].place, _ROLES.get(spec.kind, "constant"), spec.target or ""))
+        self._walk(self.ep.graph_module, env)
+        kinds = [spec.kind for spec in signature.output_specs]
+        ends = next(node for node in self.ep.graph.nodes if node.op == "output").args[0]
+        outputs = [
+            env[end] for end, kind in zip(ends, kinds, strict=True) if kind == OutputKind.USER_OUTPUT and isinstance(end, torch.fx.Node)
+        ]
+        outs = tuple(out.place for out in outputs if isinstance(out, Wire))
+        return Exported(Program(tuple(self.wires), tuple(inputs), tuple(self.nodes), outs, self.ranges), self.sources)
+
+    # -- tensors and sizes -----------------------------------------------------------------------------------------
+
+    def _learn(self, found: Sequence[Any], claimed: Sequence[Size]) -> None:
+        for n, size in zip(found, claimed, strict=True):
+            free = list(n.node.expr.free_symbols) if isinstance(n, torch.SymInt) else []
+            symbols = list(dims(size)) if isinstance(size, Poly) else []
+            if len(free) == len(symbols) == 1 and free[0] not in self.symbols:
+                symbol, d = free[0], symbols[0]
+                self.symbols[symbol] = Poly(((((d, 1),), 1),))
+                bounds = self.ep.range_constraints.get(symbol)
+                most = None if bounds is None or "oo" in str(bounds.upper) else int(bounds.upper)
+                self.ranges[d.name] = (d.min if bounds is None else max(d.min, int(bounds.lower)), most)
+            if self._size(n) != size:
+                raise Refused(f"the program has the size {n}, not {size}")
+
+    def _size(self, n: Any) -> Size:
+        if isinstance(n, int):
+            return n
+        expr = n.node.expr
+        if expr not in self.sizes:
+            self.sizes[expr] = self._polynomial(expr)
+        return self.sizes[expr]
+
+    def _polynomial(self, expr: Any) -> Size:
+        if expr.is_Integer:
+            return int(expr)
+        if expr in self.symbols:
+            return self.symbols[expr]
+        if expr.is_Add or expr.is_Mul:
+            total: Size = 0 if expr.is_Add else 1
+            for part in map(self._polynomial, expr.args):
+                total = part + total if expr.is_Add else part * total
+            return total
+        if expr.is_Pow and expr.args[1].is_Integer and int(expr.args[1]) >= 0:
+            base = self._polynomial(expr.args[0])
+            return base ** int(expr.args[1])
+        if expr.func.__name__ in ("FloorDiv", "CleanDiv"):
+            over, under = map(self._polynomial, expr.args)
+            with contextlib.suppress(NotDivisible):
+                return divide(over, under)
+        return self._atom(expr)
+
+    def _atom(self, expr: Any) -> Size:
+        """A size that is no polynomial, as a symbol of its own."""
+        text = re.sub(r"\w+", lambda m: next((str(v) for k, v in self.symbols.items() if str(k) == m[0]), m[0]), str(expr))
+        self.ranges[text] = (0, None)
+        return Poly(((((Dim(text, 0), 1),), 1),))
+
+    def _wire(self, value: torch.Tensor, entries: tuple[str, ...] | None = None) -> Wire:
+        self.wires.append(Value(tuple(map(self._size, value.shape)), kind_of(value.dtype), entries))
+        return Wire(len(self.wires) - 1)
+
+    def _entries(self, spec: Any) -> tuple[str, ...] | None:
+        if spec.kind == InputKind.BUFFER:
+            named = {**self.ep.constants, **self.ep.state_dict}
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            named = self.ep.constants
+        else:
+            return None
+        tensor = named.get(spec.target)
+        if not isinstance(tensor, torch.Tensor) or tensor.numel() > FEW or tensor.is_complex() or not torch.isfinite(tensor).all():
+            return None
+        return tuple(str(Fraction(x)) for x in tensor.detach().flatten().tolist())
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    def _walk(self, module: torch.fx.GraphModule, env: dict[Any, Any]) -> Any:
+        for node in module.graph.nodes:
+            if node.op == "get_attr":
+                env[node] = getattr(module, str(node.target))
+            elif node.op == "output":
+                return node.args[0]
+            elif node.op == "call_function":
+                env[node] = self._call(node, env)
+        return None
+
+    def _call(self, node: torch.fx.Node, env: dict[Any, Any]) -> Any:
+        target, value = node.target, node.meta.get("val")
+        if target is operator.getitem:
+            return env[node.args[0]][node.args[1]]
+        inlined = self._inlined(node, env)
+        if inlined is not None:
+            return inlined
+        if isinstance(target, torch._ops.OpOverload) and str(target) == "aten.detach_.default":
+            return env[node.args[0]]
+        numeric = value is None or isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | int | float | bool)
+        if numeric and (_silent(target) or not any(isinstance(env.get(n), Wire) for n in node.all_input_nodes)):
+            return self._number(value)
+        return self._emit(node, env, target, value)
+
+    def _inlined(self, node: torch.fx.Node, env: dict[Any, Any]) -> Any:
+        """A block under ``no_grad`` or ``autocast`` is a sub-graph; over the reals both mean nothing."""
+        name = getattr(node.target, "__name__", "")
+        if name not in ("wrap_with_set_grad_enabled", "wrap_with_autocast"):
+            return None
+        at = next(i for i, arg in enumerate(node.args) if isinstance(arg, torch.fx.Node) and isinstance(env.get(arg), torch.fx.GraphModule))
+        module: Any = env[node.args[at]]
+        holes = [n for n in module.graph.nodes if n.op == "placeholder"]
+        inner = {hole: env[arg] if isinstance(arg, torch.fx.Node) else arg for hole, arg in zip(holes, node.args[at + 1 :], strict=True)}
+        ends = self._walk(module, inner)
+        return [inner[end] if isinstance(end, torch.fx.Node) else end for end in ends]
+
+    def _emit(self, node: torch.fx.Node, env: dict[Any, Any], target: Any, value: Any) -> Any:
+        args = self._arguments(node, env)
+        results = list(value) if isinstance(value, tuple | list) else [value]
+        outs = [self._wire(r) if isinstance(r, torch.Tensor) else None for r in results]
+        made = sorted({d.name for r in results for d in self._made(r)})
+        if not any(out is not None for out in outs) and made:  # a number read from a tensor: a wire that only the kernel looks at
+            self.wires.append(Value(()))
+            outs.append(Wire(len(self.wires) - 1))
+        random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+        places = tuple(out.place for out in outs if out is not None)
+        self.nodes.append(Node(str(target), args, places, random, tuple(made)))
+        self.sources.append(source_of(node))
+        if isinstance(value, tuple | list):
+            return [out if out is not None else self._number(r) for out, r in zip(outs, results, strict=False)]
+        return outs[0] if isinstance(value, torch.Tensor) else self._number(value)
+
+    def _made(self, result: Any) -> set[Dim]:
+        """The symbols of a result that depend on data."""
+        numbers = result.shape if isinstance(result, torch.Tensor) else [result]
+        found: set[Dim] = set()
+        for n in numbers:
+            if isinstance(n, torch.SymInt | torch.SymFloat | torch.SymBool):
+                free = {str(s) for s in n.node.expr.free_symbols}
+                if any(s.startswith(("u", "zuf")) for s in free):
+                    number = self._number(n)
+                    found |= dims(number) if isinstance(number, Poly) else set()
+        return found
+
+    def _number(self, n: Any) -> Any:
+        if isinstance(n, torch.SymInt):
+            return self._size(n)
+        if isinstance(n, torch.SymFloat | torch.SymBool):
+            return self._atom(n.node.expr)
+        return n
+
+    def _arguments(self, node: torch.fx.Node, env: Mapping[Any, Any]) -> dict[str, Any]:
+        target = node.target
+        if not isinstance(target, torch._ops.OpOverload):
+            return {str(i): self._argument(arg, env) for i, arg in enumerate([*node.args, *node.kwargs.values()])}
+        found: dict[str, Any] = {}
+        for i, spec in enumerate(target._schema.arguments):
+            given = node.args[i] if i < len(node.args) else node.kwargs.get(spec.name, spec.default_value)
+            if spec.name not in ("dtype", "layout", "device", "pin_memory", "memory_format", "generator", "non_blocking", "copy"):
+                found[spec.name] = self._argument(given, env)
+        return found
+
+    def _argument(self, arg: Any, env: Mapping[Any, Any]) -> Any:
+        if isinstance(arg, torch.fx.Node):
+            held = env.get(arg)
+            if isinstance(held, torch.fx.GraphModule):
+                return "".join(f"{n.op} {n.target} {n.args} {n.kwargs};" for n in held.graph.nodes)
+            return self._argument(held, env)
+        if isinstance(arg, list | tuple):
+            return [self._argument(x, env) for x in arg]
+        if arg is None or isinstance(arg, bool | int | float | str | Wire | Poly):
+            return arg
+        if isinstance(arg, torch.SymInt | torch.SymFloat | torch.SymBool):
+            return self._number(arg)
+        return str(arg)
+
+
+def source_of(node: torch.fx.Node) -> Source | None:
+    """The innermost line outside torch that the node comes from; torch's own where there is no other."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    outside = [frame for frame in frames if "/torch/" not in frame[0]]
+    best = (outside or frames)[-1:]
+    return Source(best[0][0], int(best[0][1])) if best else None
+
+
+__all__ = ["Exported", "exported", "kind_of", "prepared", "source_of"]

@@ -1,0 +1,265 @@
+"""Contractions: matrix products, einsum, linear layers, attention. One mechanism: index notation.
+
+Axes that share a letter are multiplied entry by entry (``meet`` in mode ``mul``); letters that do not come out are summed. A vector
+met by a vector of the same orthogonal group is what the sum removes (v · w); a vector alone cannot be summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+
+from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of
+from catlearn.verify.rules.pointwise import sum_of, times
+from catlearn.verify.rules.reduce import require_set, summed
+from catlearn.verify.types import Axis, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def contract(operands: Sequence[tuple[str, Type]], out: str) -> Type:
+    """The type of an einsum: each operand with its letters, the letters that stay."""
+    axes: dict[str, Axis] = {}
+    sizes: dict[str, object] = {}
+    for letters, type in operands:
+        if len(letters) != len(type.axes):
+            raise Refused(f"{len(type.axes)} axes under {len(letters)} letters")
+        if type.points is not None:
+            numbers(type, "a contraction")
+        seen: dict[str, Axis] = {}
+        for letter, axis in zip(letters, type.axes, strict=True):
+            if letter in seen:
+                raise Refused("one operand has a letter twice")
+            seen[letter] = axis
+            sizes[letter] = size(axis) if size(axis) != 1 else sizes.get(letter, 1)
+    for letter, n in sizes.items():
+        found = [type.axes[letters.index(letter)] for letters, type in operands if letter in letters]
+        if len(found) < len(operands):
+            found.append(constant(n))  # type: ignore[arg-type]  # an operand without the letter is constant along it
+        axes[letter] = reduce(lambda x, y: meet(x, y, "mul"), found)
+    zero = any(type.zero for _, type in operands)
+    sign: set[str] = set()
+    for _, type in operands:
+        sign ^= set(type.sign)
+    if zero:
+        return Type(tuple(constant(sizes[x]) for x in out), zero=True)  # type: ignore[arg-type]
+    for letter in axes:
+        if letter not in out:
+            summed(axes[letter])
+    return Type(tuple(axes[x] for x in out), sign=tuple(sorted(sign)))
+
+
+def einsum(call: Call) -> Type:
+    """einsum, with or without an ellipsis."""
+    equation = call.args["equation"].replace(" ", "")
+    operands = [typed_of(x) for x in call.args["tensors"]]
+    ins, arrow, out = equation.partition("->")
+    terms = ins.split(",")
+    spare = [x for x in LETTERS if x not in equation]
+    width = max((x.rank - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0)
+    dots = "".join(spare[:width])
+    letters = []
+    for t, x in zip(terms, operands, strict=True):
+        own = x.rank - len(t.replace("...", ""))
+        letters.append(t.replace("...", dots[width - own :] if own else ""))
+    if not arrow:
+        once = sorted(x for x in set(ins) if x.isalpha() and ins.count(x) == 1)
+        out = ("..." if "..." in ins else "") + "".join(once)
+    return contract([(t, x.type) for t, x in zip(letters, operands, strict=True)], out.replace("...", dots))
+
+
+def product_letters(left: int, right: int) -> tuple[str, str, str]:
+    """The letters of a matrix product of tensors of these ranks."""
+    if left == 0 or right == 0:
+        raise Refused("a matrix product of a number")
+    if left == 1 and right == 1:
+        return "y", "y", ""
+    batch = LETTERS[: max(left, right, 2) - 2]
+    ones = (batch[len(batch) - (left - 2) :] + "xy") if left > 1 else "y"
+    twos = (batch[len(batch) - (right - 2) :] + "yz") if right > 1 else "y"
+    return ones if left != 2 else "xy", twos if right != 2 else "yz", batch + ("x" if left > 1 else "") + ("z" if right > 1 else "")
+
+
+def matmul(call: Call) -> Type:
+    """mm, bmm, mv, dot, matmul: by rank."""
+    names = [n for n in ("self", "input", "mat2", "vec2", "vec", "other", "tensor") if n in call.args]
+    x, y = (call.tensor(n) for n in names[:2])
+    a, b, out = product_letters(x.rank, y.rank)
+    return contract([(a, x.type), (b, y.type)], out)
+
+
+def linear(call: Call) -> Type:
+    """x Wᵀ + b."""
+    x, w = call.tensor("input"), call.tensor("weight")
+    row = LETTERS[: x.rank - 1]
+    found = contract([(row + "y", x.type), ("zy" if w.rank == 2 else "y", w.type)], row + ("z" if w.rank == 2 else ""))
+    return found if call.get("bias") is None else sum_of(found, call.tensor("bias").type)
+
+
+def bilinear(call: Call) -> Type:
+    """x W y + b."""
+    x, y = call.tensor("input1"), call.tensor("input2")
+    row = LETTERS[: x.rank - 1]
+    found = contract([(row + "x", x.type), ("zxy", call.tensor("weight").type), (row + "y", y.type)], row + "z")
+    return found if call.get("bias") is None else sum_of(found, call.tensor("bias").type)
+
+
+def plus_product(call: Call) -> Type:
+    """addmm, baddbmm, addmv, addbmm: beta · self + alpha · a b."""
+    first, second = ("mat1", "mat2") if "mat1" in call.args else ("batch1", "batch2") if "batch1" in call.args else ("mat", "vec")
+    x, y = call.tensor(first), call.tensor(second)
+    a, b, out = product_letters(x.rank, y.rank)
+    found = contract([(a, x.type), (b, y.type)], out)
+    beta = call.get("beta", 1)
+    if any(f.shift != 0 for axis in call.tensor("self").axes for f in axis) and beta != 1:
+        return sum_of(times(call.tensor("self").type, beta), found)
+    return sum_of(call.tensor("self").type, found)
+
+
+def outer(call: Call) -> Type:
+    """outer: all products of two vectors' entries."""
+    y = call.tensor("vec2" if "vec2" in call.args else "other")
+    return contract([("x", call.tensor("self").type), ("y", y.type)], "xy")
+
+
+def tensordot(call: Call) -> Type:
+    """tensordot over given axes."""
+    x, y = call.tensor("self"), call.tensor("other")
+    a, b = list(LETTERS[: x.rank]), list(LETTERS[x.rank : x.rank + y.rank])
+    for i, j in zip(call.args["dims_self"], call.args["dims_other"], strict=True):
+        b[j % y.rank] = a[i % x.rank]
+    shared = set(a) & set(b)
+    return contract([("".join(a), x.type), ("".join(b), y.type)], "".join(z for z in [*a, *b] if z not in shared))
+
+
+def attention(call: Call) -> list[Typing]:
+    """softmax(q kᵀ + mask) v: positions of keys are summed, so any set may act on them; a causal mask knows their order."""
+    q, k, v, mask = call.tensor("query"), call.tensor("key"), call.tensor("value"), call.get("attn_mask")
+    if call.get("enable_gqa"):
+        raise Refused("grouped heads in attention have no rule yet")
+    batch = LETTERS[: q.rank - 2]
+    if not q.rank == k.rank == v.rank:
+        raise Refused("queries, keys and values of different ranks")
+    scores = contract([(batch + "xe", q.type), (batch + "ye", k.type)], batch + "xy")
+    if scores.sign or scores.zero:
+        scores = Type(tuple(numbers(replace(scores, zero=False), "attention").axes))
+    if mask is not None:
+        scores = Type(tuple(_both(scores, numbers(mask.type, "a mask"))))
+    for axis in scores.axes:
+        require_entrywise(axis, "a softmax")
+    require_set(scores.axes[-1], "a softmax")
+    if call.get("is_causal"):
+        require_plain(scores.axes[-1], "a causal mask")
+        require_plain(scores.axes[-2], "a causal mask")
+    keeps = mask is None and not call.get("is_causal")
+    shifts = [f.shift for f in v.axes[-1]]
+    bare = Type((*v.axes[:-1], tuple(replace(f, shift=0) for f in v.axes[-1])), sign=v.type.sign) if keeps and any(shifts) else v.type
+    found = contract([(batch + "xy", scores), (batch + "yf", bare)], batch + "xf")
+    if keeps and any(shifts):  # the weights of a row add up to one, so a translation of all values comes out
+        found = replace(found, axes=(*found.axes[:-1], v.axes[-1]))
+    dropped = isinstance(call.get("dropout_p"), float) and call.get("dropout_p") != 0
+    return typed(found, assumes=IN_DISTRIBUTION if dropped else None)
+
+
+def _both(scores: Type, mask: Type) -> tuple[Axis, ...]:
+    rank = len(scores.axes)
+    axes = ((),) * (rank - len(mask.axes)) + mask.axes
+    return tuple(meet(a, b, "fn") for a, b in zip(scores.axes, axes, strict=True))
+
+
+def cdist(call: Call) -> Type:
+    """Distances between two lists of points: p = 2 does not see a rotation of both, and no distance a common translation."""
+    x, y = call.tensor("x1"), call.tensor("x2")
+    if call.args["p"] != 2 and any(f.kind == "V" for f in x.axes[-1]):
+        raise Refused(f"the {call.args['p']}-distance of vectors")
+    common = meet(x.axes[-1], y.axes[-1], "pick")
+    if not (is_plain(common) or all(f.kind in "cVX*" and not f.group.startswith("Sp") for f in common)):
+        raise Refused(f"distances along {show(common)}")
+    batch = LETTERS[: x.rank - 2]
+    a, b = (Type((*t.axes[:-1],)) for t in (numbers(x.type, "a distance"), numbers(y.type, "a distance")))
+    for axis in (*a.axes, *b.axes):
+        require_entrywise(axis, "a distance")
+    return contract([(batch + "x", a), (batch + "y", b)], batch + "xy")
+
+
+def cross(call: Call) -> Type:
+    """The cross product of vectors of R³: of SO(3) again a vector, of O(3) one that also gets the determinant."""
+    x, y = call.tensor("self"), call.tensor("other")
+    d = call.axis("dim", x) if call.get("dim") is not None else None
+    if d is None or x.rank != y.rank:
+        raise Refused("a cross product along an axis that is not given")
+    a, b = x.axes[d], y.axes[d]
+    if is_plain(a) and is_plain(b):
+        common, sign = require_plain(a, "a cross product"), ()
+    elif a == b and len(a) == 1 and a[0].kind == "V" and a[0].shift == 0 and a[0].size == 3 and a[0].group.startswith(("SO", "O")):
+        common, sign = a, () if a[0].group.startswith("SO") else (a[0].group,)
+    else:
+        raise Refused(f"a cross product of {show(a)} and {show(b)}")
+    bare = [replace(t.type, axes=tuple(() if i == d else axis for i, axis in enumerate(t.axes))) for t in (x, y)]
+    letters = LETTERS[: x.rank]
+    found = contract([(letters, bare[0]), (letters, bare[1])], letters)
+    axes = tuple(common if i == d else axis for i, axis in enumerate(found.axes))
+    return Type(axes, sign=tuple(sorted(set(found.sign) ^ set(sign))))
+
+
+def _matrix(x: Typed) -> tuple[Axis, Axis, tuple[Axis, ...]]:
+    for axis in numbers(x.type, "a function of matrices").axes[:-2]:
+        require_entrywise(axis, "a function of matrices")
+    return x.axes[-2], x.axes[-1], x.axes[:-2]
+
+
+def _square(a: Axis, b: Axis, what: str) -> bool:
+    """Whether the matrix is conjugated by an orthogonal matrix."""
+    vectors = len(a) == 1 and a == b and a[0].kind == "V" and a[0].shift == 0 and not a[0].group.startswith("Sp")
+    sets = a == b and all(f.kind in "cX" and f.shift == 0 for f in a)
+    if not (vectors or sets or (is_plain(a) and is_plain(b))):
+        raise Refused(f"{what} of a matrix on {show(a)}×{show(b)}")
+    return True
+
+
+def determinant(call: Call) -> Type:
+    """det: of a conjugated matrix the same, of O(n) vectors in the rows or columns times the determinant."""
+    x = call.tensor("A" if "A" in call.args else "self")
+    a, b, rest = _matrix(x)
+    for one, other in ((a, b), (b, a)):
+        if len(one) == 1 and one[0].kind == "V" and one[0].shift == 0 and is_plain(other):
+            return Type(rest, sign=(one[0].group,) if one[0].group.startswith("O") else ())
+    _square(a, b, "the determinant")
+    return Type(rest)
+
+
+def of_matrix(call: Call) -> Type:
+    """The inverse, a power, the exponential: conjugated as the matrix is."""
+    x = call.tensor("A" if "A" in call.args else "self")
+    a, b, rest = _matrix(x)
+    _square(a, b, "this function")
+    plain_ = is_plain(a) and is_plain(b)
+    return Type((*rest, *(require_plain(axis, "this") if plain_ else axis for axis in (a, b))))
+
+
+def eigenvalues(call: Call) -> list[Typing]:
+    """Eigenvalues and singular values only; eigenvectors have no sign and no order of their own."""
+    x = call.tensor("A" if "A" in call.args else "self")
+    a, b, rest = _matrix(x)
+    _square(a, b, "the spectrum")
+    return typed(Type((*rest, plain(call.outs[0].shape[-1]))))
+
+
+_PRODUCTS = "mm bmm mv dot matmul".split()
+
+ROWS: dict[str, Rule] = {
+    "aten.einsum.default": einsum,
+    **{f"aten.{name}.default": matmul for name in _PRODUCTS},
+    "aten.linear.default": linear,
+    "aten.bilinear.default": bilinear,
+    **{f"aten.{name}.default": plus_product for name in ("addmm", "baddbmm", "addmv")},
+    "aten.outer.default": outer,
+    "aten.tensordot.default": tensordot,
+    "aten.scaled_dot_product_attention.default": attention,
+    "aten.cdist.default": cdist,
+    **{f"aten.{name}.default": cross for name in ("cross", "linalg_cross")},
+    **{f"aten.{name}.default": determinant for name in ("det", "linalg_det")},
+    **{f"aten.{name}.default": of_matrix for name in ("inverse", "linalg_inv", "linalg_matrix_power", "matrix_power", "linalg_matrix_exp")},
+    **{f"aten.{name}.default": eigenvalues for name in ("linalg_eigvalsh", "linalg_svdvals")},
+}

@@ -1,0 +1,276 @@
+"""Reductions: sums, means, largest entries, norms, softmax. They do not see in which order the entries along a set stand.
+
+A linear group passes through a sum over another axis; over its own axis only the sum of products of two vectors (``D``) and the
+Euclidean norm mean something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from catlearn.core.sizes import Size
+from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, require_entrywise, typed
+from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, numbers, plain, scaled, show, size
+
+
+def dims_of(x: Typed, given: Any) -> list[int]:
+    """The axes that are reduced, counted from the front; all for none given."""
+    if given is None or (isinstance(given, list | tuple) and not given):
+        return list(range(x.rank))
+    found = [given] if isinstance(given, int) else list(given)
+    return [d % x.rank if x.rank else 0 for d in found if x.rank]
+
+
+def without(axes: Sequence[Axis], dims: Sequence[int], keep: bool) -> tuple[Axis, ...]:
+    """The axes after a reduction over some of them."""
+    return tuple(() if i in dims else axis for i, axis in enumerate(axes) if keep or i not in dims)
+
+
+def require_set(axis: Axis, what: str) -> Axis:
+    """The axis, if what acts on it permutes it."""
+    if not is_set(axis):
+        raise Refused(f"{what} along {show(axis)}: what acts there is not a permutation")
+    return axis
+
+
+def symmetric(x: Type, dims: Sequence[int], keep: bool, what: str) -> Type:
+    """A symmetric function of the entries along some axes."""
+    for i, axis in enumerate(numbers(x, what).axes):
+        require_set(axis, what) if i in dims else require_entrywise(axis, what)
+    return Type(without(x.axes, dims, keep))
+
+
+def summed(axis: Axis) -> Size:
+    """How many entries a sum along the axis adds up, if that is allowed."""
+    if not all(f.kind in "cX*+D" and f.shift == 0 for f in axis) or not all(is_set(p) for f in axis for p in f.parts):
+        raise Refused(f"a sum along {show(axis)}: the sum of a vector's coordinates means nothing to what acts there")
+    return size(axis)
+
+
+def total(x: Type, dims: Sequence[int], keep: bool, mean: bool) -> Type:
+    """A sum or a mean along some axes."""
+    if x.points is not None:
+        numbers(x, "a sum")
+    count: Size = 1
+    for i in dims:
+        count = count * summed(x.axes[i])
+    axes = x.axes if mean else tuple(scaled(axis, count) for axis in x.axes)
+    return Type(without(axes, dims, keep), zero=x.zero, sign=x.sign)
+
+
+def summation(call: Call) -> Type:
+    """sum, over some axes or all."""
+    x = call.tensor("self")
+    return total(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), mean=False)
+
+
+def average(call: Call) -> Type:
+    """mean, over some axes or all."""
+    x = call.tensor("self")
+    return total(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), mean=True)
+
+
+def symmetric_reduction(call: Call) -> list[Typing]:
+    """Any other function that does not depend on the order along the reduced axes; all results alike."""
+    x = call.tensor("self")
+    found = symmetric(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), "this reduction")
+    return typed(*(found for _ in call.outs))
+
+
+def norm(call: Call) -> Type:
+    """The Euclidean norm may go along an orthogonal group's axis, any p-norm along a set."""
+    x, p = call.tensor("self"), call.get("ord", call.get("p", 2))
+    dims = dims_of(x, call.get("dim"))
+    euclidean = p is None or p == 2
+    for i, axis in enumerate(numbers(replace(x.type, sign=()), "a norm").axes):
+        vectors = euclidean and i in dims and all(f.kind in "c*X+" or (f.kind == "V" and not f.group.startswith("Sp")) for f in axis)
+        if not (vectors and all(f.shift == 0 for f in axis)):
+            require_set(axis, "a norm") if i in dims else require_entrywise(axis, "a norm")
+    return Type(without(x.axes, dims, bool(call.get("keepdim", False))))
+
+
+def normalised(call: Call) -> Type:
+    """softmax, log_softmax: a symmetric function along one axis, applied to each entry."""
+    x = call.tensor("self")
+    d = call.axis("dim", x)
+    for i, axis in enumerate(numbers(x.type, "a softmax").axes):
+        require_set(axis, "a softmax") if i == d else require_entrywise(axis, "a softmax")
+    return x.type if not x.type.zero else replace(x.type, zero=False)
+
+
+def ordered(call: Call) -> list[Typing]:
+    """Anything along one axis that depends on the order there: it must be plain; the others are carried along."""
+    x = call.tensor("self")
+    dims = dims_of(x, call.get("dim", call.get("dims")))
+    axes = []
+    for i, axis in enumerate(numbers(x.type, "this").axes):
+        if i in dims and not is_plain(axis):
+            raise Refused(f"this depends on the order along {show(axis)}")
+        axes.append(plain(size(axis)) if i in dims else require_entrywise(axis))
+    return typed(*(Type(tuple(axes)) for _ in call.outs))
+
+
+def linear_ordered(call: Call) -> Type:
+    """A linear map along plain axes (a cumulative sum, a flip): a linear group on the others is carried along."""
+    x = call.tensor("self")
+    dims = dims_of(x, call.get("dim", call.get("dims")))
+    if x.type.points is not None and "cum" in call.op:
+        numbers(x.type, "a cumulative sum")
+    for i in dims:
+        if not is_plain(x.axes[i]):
+            raise Refused(f"this depends on the order along {show(x.axes[i])}")
+    if "cum" in call.op and any(f.shift != 0 for axis in x.axes for f in axis):
+        raise Refused("a cumulative sum of translated numbers")
+    return replace(x.type, axes=tuple(plain(size(a)) if i in dims else a for i, a in enumerate(x.axes)))
+
+
+def roll(call: Call) -> Type:
+    """A cyclic shift along a cyclic group's axis commutes with its shifts; along plain axes anything does."""
+    x, dims = call.tensor("self"), call.args["dims"]
+    if not dims:
+        raise Refused("a roll of the flattened tensor")
+    axes = list(x.axes)
+    for d in dims:
+        cyclic = len(axes[d]) == 1 and axes[d][0].kind == "X" and axes[d][0].group.startswith("Z")
+        if all(f.kind == "*" for f in axes[d]) or cyclic:
+            continue
+        if not is_plain(axes[d]):
+            raise Refused(f"a roll along {show(axes[d])}")
+        axes[d] = plain(size(axes[d]))
+    return replace(x.type, axes=tuple(axes))
+
+
+def positions(call: Call, x: Type, d: int, first: Type) -> list[Typing]:
+    """Results of a selection along axis d: the entries, then where they stood."""
+    axis, index = x.axes[d], Type(first.axes)
+    if is_plain(axis):
+        return typed(first, index)
+    return typed(first, replace(index, points=axis), assumes=NO_TIES)
+
+
+def extreme(call: Call) -> list[Typing]:
+    """max, min, median along an axis, with where they stand."""
+    x = call.tensor("self")
+    d = call.axis("dim", x)
+    found = symmetric(x.type, [d], bool(call.get("keepdim", False)), "the largest entry")
+    return positions(call, x.type, d, found) if x.rank else typed(found, found)
+
+
+def argument(call: Call) -> list[Typing]:
+    """argmax, argmin along an axis."""
+    x = call.tensor("self")
+    if call.get("dim") is None:
+        raise Refused("a position in the flattened tensor")
+    d = call.axis("dim", x)
+    found = symmetric(x.type, [d], bool(call.get("keepdim", False)), "the place of the largest entry")
+    return [Typing(t.types[1:], t.assumes) for t in positions(call, x.type, d, found)]
+
+
+def sorting(call: Call) -> list[Typing]:
+    """sort, topk: the entries along a set in their order form a plain axis."""
+    x = call.tensor("self")
+    d = call.axis("dim", x)
+    for i, axis in enumerate(numbers(x.type, "an order").axes):
+        require_set(axis, "an order") if i == d else require_entrywise(axis, "an order")
+    n = call.outs[0].shape[d] if x.rank else 1
+    found = Type(tuple(plain(n) if i == d else axis for i, axis in enumerate(x.axes)))
+    return positions(call, x.type, d, found)
+
+
+def argsorting(call: Call) -> list[Typing]:
+    """argsort."""
+    return [Typing(t.types[1:], t.assumes) for t in sorting(replace(call, outs=(call.outs[0],)))]
+
+
+def trace(call: Call) -> Type:
+    """The sum of a diagonal."""
+    x = call.tensor("self")
+    return total(diagonal_of(x.type, 0, 1), [0], False, mean=False)
+
+
+def diagonal_of(x: Type, i: int, j: int) -> Type:
+    """The diagonal of two axes, as the last axis. Of two vectors it is what ``D`` means."""
+    a, b = x.axes[i], x.axes[j]
+    rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
+    if is_plain(a) and is_plain(b):
+        return replace(x, axes=(*rest, plain(size(a))))
+    vectors = len(a) == len(b) == 1 and a[0].kind == b[0].kind == "V" and a[0].shift == b[0].shift == 0
+    if vectors and a[0].size == b[0].size and a == b and not a[0].group.startswith("Sp"):
+        return replace(x, axes=(*rest, (replace(a[0], kind="D"),)))
+    if all(f.kind == "*" for f in a) or all(f.kind == "*" for f in b):
+        return replace(x, axes=(*rest, b if all(f.kind == "*" for f in a) else a))
+    if a != b or not is_set(a):
+        raise Refused(f"the diagonal of {show(a)} and {show(b)}")
+    return replace(x, axes=(*rest, a))
+
+
+def diagonal(call: Call) -> Type:
+    """diagonal; off the main diagonal only of plain axes."""
+    x = call.tensor("self")
+    i, j = call.axis("dim1", x), call.axis("dim2", x)
+    if call.args["offset"] != 0 or size(x.axes[i]) != size(x.axes[j]):
+        rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
+        for k in (i, j):
+            if not is_plain(x.axes[k]):
+                raise Refused(f"a diagonal beside the main one of {show(x.axes[k])}")
+        return replace(x.type, axes=(*rest, plain(call.outs[0].shape[-1])))
+    return diagonal_of(x.type, i, j)
+
+
+def diag_embed(call: Call) -> Type:
+    """A diagonal matrix of the last axis."""
+    x = call.tensor("self")
+    rank = x.rank + 1
+    i, j = call.axis("dim1", rank), call.axis("dim2", rank)
+    axis = require_set(x.axes[-1], "a diagonal matrix")
+    if call.args["offset"] != 0 or x.type.points is not None:
+        raise Refused("a diagonal matrix beside the main diagonal, or of positions")
+    rest = list(x.axes[:-1])
+    for k in sorted((i, j)):
+        rest.insert(k, axis)
+    if any(f.kind == "*" for f in axis):
+        raise Refused("a diagonal matrix of a constant: give the constant as a matrix")
+    return replace(x.type, axes=tuple(rest))
+
+
+def triangle(call: Call) -> Type:
+    """tril, triu: the order of the last two axes counts."""
+    x = call.tensor("self")
+    for axis in x.axes[-2:]:
+        if not is_plain(axis):
+            raise Refused(f"a triangle depends on the order along {show(axis)}")
+    if any(f.shift != 0 for axis in x.axes for f in axis) or x.type.points is not None:
+        raise Refused("a triangle of translated numbers or positions")
+    return replace(x.type, axes=(*x.axes[:-2], *(plain(size(axis)) for axis in x.axes[-2:])))
+
+
+_SYMMETRIC = """amax.default amin.default aminmax.default prod.default prod.dim_int any.default any.dim any.dims all.default all.dim
+all.dims var.default var.dim var.correction std.default std.dim std.correction var_mean.default var_mean.dim var_mean.correction
+std_mean.correction logsumexp.default max.default min.default median.default nansum.default count_nonzero.dim_IntList""".split()
+_ORDERED = "cumprod.default logcumsumexp.default cummax.default cummin.default".split()
+_NORMS = """linalg_vector_norm.default norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype
+frobenius_norm.dim""".split()
+_SOFTMAXES = "softmax.int _softmax.default log_softmax.int _log_softmax.default special_softmax.int".split()
+
+ROWS: dict[str, Rule] = {
+    **{f"aten.sum.{o}": summation for o in ("default", "dim_IntList")},
+    **{f"aten.mean.{o}": average for o in ("default", "dim")},
+    **{f"aten.{name}": symmetric_reduction for name in _SYMMETRIC},
+    **{f"aten.{name}": norm for name in _NORMS},
+    **{f"aten.{name}": normalised for name in _SOFTMAXES},
+    **{f"aten.{name}": ordered for name in _ORDERED},
+    **{f"aten.{name}": linear_ordered for name in ("cumsum.default", "flip.default")},
+    "aten.roll.default": roll,
+    **{f"aten.{name}": extreme for name in ("max.dim", "min.dim", "median.dim", "mode.default")},
+    **{f"aten.{name}": argument for name in ("argmax.default", "argmin.default")},
+    **{f"aten.{name}": sorting for name in ("sort.default", "topk.default")},
+    **{f"aten.{name}": argsorting for name in ("argsort.default", "argsort.stable")},
+    "aten.trace.default": trace,
+    "aten.diagonal.default": diagonal,
+    "aten.diagonal_copy.default": diagonal,
+    "aten.diag_embed.default": diag_embed,
+    "aten.tril.default": triangle,
+    "aten.triu.default": triangle,
+}
