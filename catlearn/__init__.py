@@ -6,6 +6,7 @@ and its explanation as functors of that one arrow.
 
 from catlearn import adapters, diagrams, errors, maps, symmetry, verify
 from catlearn.adapters.entry import adapt
+from catlearn.adapters.exchange import load_adapter, save_adapter
 from catlearn.adapters.merging import merge, remove, unmerge
 from catlearn.boxes import cells
 from catlearn.boxes.arithmetic import add, div, mul, power, scale, shift, sub
@@ -94,13 +95,14 @@ __all__ = [
     "equivariant", "equivariant_deep_sets", "erf", "errors", "exp", "explain", "Fitted", "flatten", "fold", "from_discopy",
     "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu", "global_avg_pool1d", "global_avg_pool2d", "gru_cell",
     "hom_basis", "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network", "layer_norm", "leaky_relu",
-    "Learner", "learner", "Lens", "lens", "linear", "load", "log", "log_softmax", "logsumexp", "lstm_cell", "mae", "maps",
-    "masked_fill", "matmul", "max", "max_pool1d", "max_pool2d", "mean", "merge", "message_passing", "mlp", "molecule_network",
-    "mse", "mul", "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param", "parameter",
-    "Picture", "plan", "point_cloud_network", "power", "R", "relu", "remove", "Reparam", "Repeat", "repeat", "reshape",
-    "residual", "resize", "reverse", "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "scale", "scatter_add",
-    "schedules", "Scope", "Seq", "seq", "set_transformer_block", "sgd", "shift", "sigmoid", "silu", "slice", "SO", "softmax",
-    "softplus", "Sp", "Space", "space", "split", "squared_error", "step", "sub", "subgraph_network", "sum", "swap", "Symbolic",
-    "symbolic", "symmetry", "symplectic_gate", "T", "tangent", "tanh", "tensor_product", "Term", "theta", "to_discopy",
-    "to_networkx", "transformer", "transformer_block", "transpose", "unmerge", "verify", "where", "windows", "Wiring", "Z",
+    "Learner", "learner", "Lens", "lens", "linear", "load", "load_adapter", "log", "log_softmax", "logsumexp", "lstm_cell",
+    "mae", "maps", "masked_fill", "matmul", "max", "max_pool1d", "max_pool2d", "mean", "merge", "message_passing", "mlp",
+    "molecule_network", "mse", "mul", "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param",
+    "parameter", "Picture", "plan", "point_cloud_network", "power", "R", "relu", "remove", "Reparam", "Repeat", "repeat",
+    "reshape", "residual", "resize", "reverse", "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "save_adapter",
+    "scale", "scatter_add", "schedules", "Scope", "Seq", "seq", "set_transformer_block", "sgd", "shift", "sigmoid", "silu",
+    "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split", "squared_error", "step", "sub", "subgraph_network",
+    "sum", "swap", "Symbolic", "symbolic", "symmetry", "symplectic_gate", "T", "tangent", "tanh", "tensor_product", "Term",
+    "theta", "to_discopy", "to_networkx", "transformer", "transformer_block", "transpose", "unmerge", "verify", "where",
+    "windows", "Wiring", "Z",
 ]  # fmt: skip

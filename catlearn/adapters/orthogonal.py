@@ -103,7 +103,7 @@ class OFT(Adapter):
 
 @dataclass(frozen=True)
 class BOFT(Adapter):
-    """W' = diag(s)·W·B, B a product of m butterfly factors: blocks of size b between permutations, each exactly orthogonal.
+    """W' = diag(s)·W·B₀ᵀ⋯B_{m−1}ᵀ, butterfly factors B: blocks of size b between permutations, each exactly orthogonal.
 
     Trained m·(i/b)·b(b−1)/2 + o. b must divide i, and b·2^(m−1) too; m = 1 is OFT with a gain. The blocks are (1 − Q)(1 + Q)⁻¹.
     Source: Liu et al., arXiv 2311.06243; the factors as in peft.
@@ -120,8 +120,9 @@ class BOFT(Adapter):
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
         b, n, found = self.block, i // self.block, identity(i)
+        shape = (self.factors, n, b * (b - 1) // 2)
         for k in reversed(range(self.factors)):
-            R = blocks(f"R_{k}", n, b, b, init=read(lambda Q: cayley(Q, b), (n, b, b), **{f"Q_{k}": start((n, b * (b - 1) // 2))}))
+            R = blocks(f"R_{k}", n, b, b, init=read(lambda Q, k=k: cayley(Q[k], b).mT, (n, b, b), Q=start(shape)))
             order = butterfly(i, b, k)
             inner = reshape(i, (n, b)) >> R >> reshape((n, b), i)
             there = permutation(order)

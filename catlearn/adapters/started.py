@@ -2,7 +2,7 @@
 
 >>> from catlearn import adapters
 >>> adapters.PiSSA(rank=8).formula()
-'W + B A - 1 B_{\\mathrm{0}} A_{\\mathrm{0}}'
+'W + B A - B_{0} A_{0}'
 """
 
 from __future__ import annotations

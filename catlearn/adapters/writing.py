@@ -13,12 +13,20 @@ from catlearn.maps.entrywise import Hadamard, RowNorm
 from catlearn.maps.leaves import Diagonal, Identity
 from catlearn.maps.moves import Broadcast, Permute, Reshape, Selection
 
+GREEK = ("alpha", "beta", "gamma", "delta", "theta", "lambda", "sigma")
+
 
 def name(text: str) -> str:
-    """A leaf's name: letters after the first underscore, and words, stand upright."""
+    """A leaf's name: what follows a letter, be it digits or an underscore and a word, is its index.
+
+    >>> print(name("default.A_general"), name("B0"), name("gamma"), name("w1"))
+    A_{\\mathrm{general}} B_{0} \\gamma w_{1}
+    """
     head, _, tail = text.rpartition(".")[2].partition("_")
-    shown = head if len(head) == 1 else rf"\mathrm{{{head}}}"
-    return f"{shown}_{{\\mathrm{{{tail}}}}}" if tail else shown
+    letters, digits = head.rstrip("0123456789"), head[len(head.rstrip("0123456789")) :]
+    shown = f"\\{letters}" if letters in GREEK else letters if len(letters) == 1 else rf"\mathrm{{{letters}}}"
+    index = ([digits] if digits else []) + ([tail if tail.isdigit() else rf"\mathrm{{{tail}}}"] if tail else [])
+    return shown + (f"_{{{','.join(index)}}}" if index else "")
 
 
 def latex(f: Map) -> str:

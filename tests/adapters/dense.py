@@ -123,10 +123,10 @@ def boft(a, W, p):
     n, i = W.shape[1] // a.block, W.shape[1]
     B = torch.eye(i, dtype=W.dtype)
     for k in range(a.factors):
-        R = torch.block_diag(*(cayley(q, a.block) for q in p[f"Q_{k}"]))
+        R = torch.block_diag(*(cayley(q, a.block) for q in p["Q"][k]))
         P = torch.eye(i, dtype=W.dtype)[butterfly(i, a.block, k)]
         assert n * a.block == i
-        B = B @ (P.t() @ R @ P)
+        B = B @ (P.t() @ R.t() @ P)
     return diag(p["s"]) @ W @ B
 
 
