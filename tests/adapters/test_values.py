@@ -27,7 +27,8 @@ def rank(M):
 
 SQUARE = [  # counts for 768 × 768
     (ad.LoRA(8), 12_288), (ad.AsymmetricLoRA(8), 6_144), (ad.SingLoRA(8), 6_144), (ad.BoRA(8), 13_824), (ad.HRA(8), 6_144),
-    (ad.FLoRA(8), 12_352), (ad.Hydra(8), 24_576 + 16 + 1_536), (ad.PEGO(4, group=4), 24_576), (ad.SALT(384, 8), 6_912), (ad.PMSS(64), 4_096),
+    (ad.FLoRA(8), 12_352), (ad.Hydra(8), 24_576 + 16 + 1_536), (ad.PEGO(4, group=4), 24_576), (ad.SALT(384, 8), 6_912),
+    (ad.PMSS(64), 4_096),
     (ad.NoRA(64, inner=8), 1_024), (ad.EDoRA(8), 832), (ad.SpectralRotation(8), 136), (ad.VectorFit(), 1_536), (ad.RandLoRA(32), 19_200),
     (ad.PSOFT(32), 560), (ad.Bone(64), 49_152), (ad.C3A(64), 9_216), (ad.C3A(768), 768),
     (ad.MHR(8, skills=4, heads=8, tasks=1), 49_184), (ad.TLoRA((8, 8, 12), (8, 8, 12), 2), 1_088 + 224),
