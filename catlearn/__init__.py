@@ -40,7 +40,7 @@ from catlearn.core.functor import Endofunctor, Functor
 from catlearn.core.hooks import MEANINGS
 from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import dim
-from catlearn.core.spaces import SO, A, I, O, R, S, Sp, Space, T, Z, boolean, index, parameter, space, tangent
+from catlearn.core.spaces import SE, SO, A, E, I, O, R, S, Sp, Space, T, Z, boolean, index, parameter, space, tangent
 from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring
 from catlearn.interop.discopy import from_discopy, to_discopy
 from catlearn.interop.files import load, save
@@ -91,7 +91,7 @@ __all__ = [
     "A", "abs", "adagrad", "adam", "adamw", "adapt", "adapters", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add",
     "attention", "avg_pool1d", "avg_pool2d", "batch_norm", "bias", "binary_cross_entropy", "boolean", "Box", "box", "broadcast",
     "Cell", "cells", "change_base", "compile", "concat", "constant", "conv1d", "conv2d", "copy", "cosine", "Cost", "cost",
-    "cross_entropy", "deep_sets", "diagrams", "dim", "discard", "div", "draw", "dropout", "einsum", "embedding", "Endofunctor",
+    "cross_entropy", "deep_sets", "diagrams", "dim", "discard", "div", "draw", "dropout", "E", "einsum", "embedding", "Endofunctor",
     "equivariant", "equivariant_deep_sets", "erf", "errors", "exp", "explain", "Fitted", "flatten", "fold", "from_discopy",
     "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu", "global_avg_pool1d", "global_avg_pool2d", "gru_cell",
     "hom_basis", "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network", "layer_norm", "leaky_relu",
@@ -100,7 +100,7 @@ __all__ = [
     "molecule_network", "mse", "mul", "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param",
     "parameter", "Picture", "plan", "point_cloud_network", "power", "R", "relu", "remove", "Reparam", "Repeat", "repeat",
     "reshape", "residual", "resize", "reverse", "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "save_adapter",
-    "scale", "scatter_add", "schedules", "Scope", "Seq", "seq", "set_transformer_block", "sgd", "shift", "sigmoid", "silu",
+    "scale", "scatter_add", "schedules", "Scope", "SE", "Seq", "seq", "set_transformer_block", "sgd", "shift", "sigmoid", "silu",
     "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split", "squared_error", "step", "sub", "subgraph_network",
     "sum", "swap", "Symbolic", "symbolic", "symmetry", "symplectic_gate", "T", "tangent", "tanh", "tensor_product", "Term",
     "theta", "to_discopy", "to_networkx", "transformer", "transformer_block", "transpose", "unmerge", "verify", "where",

@@ -369,3 +369,18 @@ class BadAdapterFile(CatlearnError):
     """A file of an adapter cannot be read, or does not fit the model; nothing was loaded."""
 
     code = "CL954"
+
+
+# --- proofs: CL96x -----------------------------------------------------------------------------------------------------
+
+
+class BadClaim(CatlearnError):
+    """What is to be proved makes no sense, or does not fit the network: the wrong spaces, sizes, or number of inputs."""
+
+    code = "CL961"
+
+
+class BadCertificate(CatlearnError):
+    """A certificate cannot be read, has been changed, or does not say what it should."""
+
+    code = "CL962"

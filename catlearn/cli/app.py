@@ -132,3 +132,48 @@ def laws(
     typer.echo(str(report))
     if not report:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: catlearn verify net.py:net --dom 'space(S(n), 16)' --cod 'R(1)' --save net.cert.json")
+@mistakes_in_words
+def verify(
+    target: Target,
+    dom: Annotated[str, typer.Option(help="What goes in: a space with groups, such as 'space(S(n), O(3))'.")],
+    cod: Annotated[str, typer.Option(help="What comes out; without groups it claims invariance.")],
+    batch: Annotated[list[int] | None, typer.Option(help="A batch axis in front; may be given several times.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Where to write the certificate if it is proved.")] = None,
+) -> None:
+    """Prove that a term, a module or a function is equivariant, or refute it; exit code 0 for proved only."""
+    import catlearn as cl
+    from catlearn.cli.spaces import parse
+
+    report = cl.verify.equivariant(_network(target), dom=parse(dom), cod=parse(cod), batch=tuple(batch or ()))
+    typer.echo(str(report))
+    if not report:
+        raise typer.Exit(1)
+    if save is not None:
+        typer.echo(f"wrote {report.save(save)}")
+
+
+@app.command(epilog="Example: catlearn check net.cert.json net.py:net")
+@mistakes_in_words
+def check(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="A certificate that verify --save has written.")],
+    target: Target,
+) -> None:
+    """Re-check a certificate, and that it speaks of this network; exit code 0 if both hold."""
+    import catlearn as cl
+
+    report = cl.verify.check(certificate, _network(target))
+    typer.echo(str(report))
+    if not report:
+        raise typer.Exit(1)
+
+
+def _network(target: str) -> Any:
+    """A term, a module, or what a function without arguments returns; a function of tensors stands for itself."""
+    from torch import nn
+
+    from catlearn.cli.loading import load_callable
+
+    return load_callable(target, nn.Module)

@@ -43,11 +43,31 @@ def load(target: str, *others: type) -> Any:
         return found
     if callable(found) and not isinstance(found, Term) and not hasattr(found, "instantiate"):
         found = _call(found, file, name)
+    if isinstance(found, others):
+        return found
     if hasattr(found, "instantiate"):
         raise NeedsSpace(f"{name} ({found})", f"{target}")
     if not isinstance(found, Term):
         raise BadCommand(f"{name} in {file} is of type {type(found).__name__}, which is no term", next=_choices(module))
     return found
+
+
+def load_callable(target: str, *kinds: type) -> Any:
+    """Like ``load``, and a function that takes arguments stands for itself."""
+    file, _, name = target.rpartition(":")
+    if file and name.isidentifier():
+        found = getattr(run_file(Path(file)), name, None)
+        if callable(found) and not isinstance(found, (Term, *kinds)) and not hasattr(found, "instantiate") and _needed(found):
+            return found
+    return load(target, *kinds)
+
+
+def _needed(function: Any) -> list[str]:
+    """The arguments that a function cannot do without."""
+    try:
+        return [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+    except (TypeError, ValueError):
+        return []
 
 
 def run_file(path: Path) -> ModuleType:
@@ -75,10 +95,7 @@ def run_file(path: Path) -> ModuleType:
 
 
 def _call(function: Any, file: str, name: str) -> Any:
-    try:
-        needed = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
-    except (TypeError, ValueError):
-        needed = []
+    needed = _needed(function)
     if needed:
         raise BadCommand(f"the function {name} in {file} needs arguments: {', '.join(needed)}",
                          next="give them default values, or name a term that is already made")  # fmt: skip

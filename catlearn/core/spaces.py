@@ -23,7 +23,7 @@ from catlearn.errors import BadSpace
 
 @dataclass(frozen=True)
 class Group:
-    """A group by its label: kind ``S A O SO Sp Z T``, the size n of the set or space it acts on, and an optional name.
+    """A group by its label: kind ``S A O SO Sp Z T E SE``, the size n of the set or space it acts on, and an optional name.
 
     Two groups with different names act independently, even if kind and size agree.
     """
@@ -233,6 +233,16 @@ def R(*shape: Size) -> Space:
     return Space((Wire(tuple(Axis(check_size(s, f"R{shape}")) for s in shape)),))
 
 
+def E(n: Size, name: str | None = None) -> Group:
+    """The Euclidean group of R^n: rotations, reflections and translations. Its linear part is ``O(n)`` of the same name."""
+    return _group("E", n, name, 1)
+
+
+def SE(n: Size, name: str | None = None) -> Group:
+    """The special Euclidean group of R^n: rotations and translations. Its linear part is ``SO(n)`` of the same name."""
+    return _group("SE", n, name, 1)
+
+
 def space(*axes: Size | Group) -> Space:
     """One wire whose axes carry groups or plain sizes: ``space(S(4), O(3), 16)`` has shape (4, 3, 16)."""
     return Space((Wire(_axes(axes, "space")),))
@@ -264,5 +274,5 @@ def _axes(items: tuple[Size | Group, ...], where: str) -> tuple[Axis, ...]:
     return tuple(Axis(a.n, a) if isinstance(a, Group) else Axis(check_size(a, where)) for a in items)
 
 
-__all__ = ["A", "Axis", "Group", "I", "O", "Poly", "R", "S", "SO", "Size", "Sp", "Space", "T", "Wire", "Z", "boolean", "index",
+__all__ = ["A", "Axis", "E", "Group", "I", "O", "Poly", "R", "S", "SE", "SO", "Size", "Sp", "Space", "T", "Wire", "Z", "boolean", "index",
            "parameter", "space", "tangent"]  # fmt: skip

@@ -1,4 +1,7 @@
-"""Checking: ``laws`` holds the law suite, for terms and for boxes of your own.
+"""Checking: proofs that a network is equivariant, and the law suite.
+
+``equivariant`` proves, refutes, or says that it does not know; ``check`` re-checks a certificate without the prover; ``laws`` holds the
+law suite, for terms and for boxes of your own.
 
 >>> import catlearn as cl
 >>> from catlearn.verify import laws
@@ -7,5 +10,8 @@ True
 """
 
 from catlearn.verify import laws
+from catlearn.verify.checking import check
+from catlearn.verify.prove import equivariant
+from catlearn.verify.report import Report
 
-__all__ = ["laws"]
+__all__ = ["Report", "check", "equivariant", "laws"]

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from catlearn.core.sizes import Poly, Size, dims
 from catlearn.verify.rules import ASSUMPTIONS, Call, Typed, Value, typings
 from catlearn.verify.rules.constants import fixed
-from catlearn.verify.types import Factor, Refused, Type, fits, plain, trivial
+from catlearn.verify.types import Factor, Refused, Type, fits, plain, size, trivial
 
 Range: TypeAlias = "tuple[int, int | None]"
 _KINDS = {"X": ("S", "A", "Z"), "V": ("O", "SO", "Sp"), "c": ("T",)}
@@ -172,6 +172,8 @@ def _claim(proof: Proof) -> str | None:
 
 def _factor(f: Factor, groups: dict[str, tuple[str, Size]]) -> str | None:
     """Whether a factor of a claim says what acts, of the right size, and always the same under one name."""
+    if f.kind == "+" and f.shift == 0 and len(f.parts) > 1 and f.size == sum((size(p) for p in f.parts), start=0) and f.pad == (0, 0):
+        return next((wrong for p in f.parts for g in p if (wrong := _factor(g, groups)) is not None), None)
     if f.parts or f.pad != (0, 0) or f.kind not in "cXV" or (f.kind == "X" and f.shift != 0):
         return f"{f} is not for a claim"
     if f.kind == "c" and f.shift == 0:
@@ -205,9 +207,9 @@ def _program(program: Program) -> str | None:
 
 
 def wires_of(node: Node) -> list[Wire]:
-    """The tensor arguments of a node in their order."""
+    """The tensor arguments of a node, in the order of their names."""
     found: list[Wire] = []
-    for arg in node.args.values():
+    for _, arg in sorted(node.args.items()):
         found += [x for x in (arg if isinstance(arg, list | tuple) else (arg,)) if isinstance(x, Wire)]
     return found
 
@@ -260,7 +262,7 @@ def call_of(program: Program, node: Node, types: tuple[Type, ...], world: tuple[
             return Typed(program.wires[arg.place], next(rest))
         return [resolve(x) for x in arg] if isinstance(arg, list | tuple) else arg
 
-    args = {name: resolve(arg) for name, arg in node.args.items()}
+    args = {name: resolve(arg) for name, arg in sorted(node.args.items())}
     return Call(node.op, args, tuple(program.wires[w] for w in node.outs), world, node.random)
 
 

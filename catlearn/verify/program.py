@@ -254,7 +254,9 @@ class _Reader:
         if isinstance(n, torch.SymInt):
             return self._size(n)
         if isinstance(n, torch.SymFloat | torch.SymBool):
-            return self._atom(n.node.expr)
+            number = self._atom(n.node.expr)
+            self.ranges.pop(str(number), None)  # a number, not a size: it has no range
+            return number
         return n
 
     def _arguments(self, node: torch.fx.Node, env: Mapping[Any, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def _order(call: Call, x: Typed) -> list[int]:
         for place, d in sorted(zip(to, source, strict=True)):
             rest.insert(place, d)
         return rest
+    if call.op.startswith("aten.numpy_T"):
+        return order[::-1]
     if x.rank < 2:
         return order
     if "dim0" in call.args:
@@ -299,7 +301,7 @@ def broadcast(call: Call) -> list[Typing]:
 
 _RESHAPES = """view.default _unsafe_view.default reshape.default flatten.using_ints unflatten.int view_copy.default _reshape_alias.default
 view_as.default reshape_as.default ravel.default""".split()
-_PERMUTES = "permute.default transpose.int t.default movedim.int movedim.intlist mT.default permute_copy.default".split()
+_PERMUTES = "permute.default transpose.int t.default movedim.int movedim.intlist mT.default permute_copy.default numpy_T.default".split()
 _SPLITS = "split.Tensor split.sizes split_with_sizes.default chunk.default unbind.int tensor_split.sections split_with_sizes_copy.default"
 
 ROWS: dict[str, Rule] = {
