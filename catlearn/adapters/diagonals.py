@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from catlearn.adapters.definition import Adapter, Place
 from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
 from catlearn.maps.batched import noise
-from catlearn.maps.leaves import dense, diagonal, identity
-from catlearn.maps.moves import broadcast
+from catlearn.maps.leaves import dense, diagonal
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,14 @@ class RandLoRA(Adapter):
     def weight(self, W: Map, o: int, i: Any) -> Map:
         r, m, M = self.rank, min(o, i), max(o, i)
         N = -(-m // r)
-        A = dense("A", r, m, init=read(lambda A: A[:, :m], (r, m), "shared.A"), trainable=False)
-        B = dense("B", M, (N, r), init=read(lambda B: B[:M, :N], (M, N, r), "shared.B"), trainable=False)
-        gamma = diagonal("gamma", (N, m), init=Init("constant", (1 / max(N, m),)))
-        branch = broadcast(m, 0, N) >> gamma >> (identity(N) @ A) >> diagonal("lambda", (N, r), init=ZERO) >> B
+
+        def spread(A: torch.Tensor, values: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+            """diag(λₙ)·A·diag(γₙ) for each n, entry by entry."""
+            return values[:, :, None] * A[:, :m] * gamma[:, None]
+
+        sources = {"lambda": start((N, r)), "gamma": start((N, m), Init("constant", (1 / max(N, m),)))}
+        inner = dense("C", (N, r), m, init=read(spread, (N, r, m), "shared.A", **sources))
+        branch = inner >> dense("B", M, (N, r), init=read(lambda B: B[:M, :N], (M, N, r), "shared.B"), trainable=False)
         s = self.alpha / r
         return W + s * (noise(i, self.dropout) >> (branch if i <= o else branch.T))
 

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from catlearn.maps.base import Map
+from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.given import Shape, size
+from catlearn.maps.leaves import Diagonal, times_vector
 from catlearn.maps.planner import Builder
 from catlearn.maps.reflections import Reflection, reflected
 from catlearn.maps.tape import LETTERS
@@ -58,6 +60,44 @@ class Reflections(Map):
         return "·".join(map(str, self.run))
 
 
+@dataclass(frozen=True, repr=False)
+class Diagonals(Map):
+    """Neighbouring diagonal maps of a chain: their vectors are multiplied first, and meet the tokens once."""
+
+    run: tuple[Diagonal | RowNorm, ...]
+
+    @property
+    def dom(self) -> Shape:
+        return self.run[0].dom
+
+    @property
+    def cod(self) -> Shape:
+        return self.run[0].dom
+
+    @property
+    def parts(self) -> tuple[Map, ...]:
+        return self.run
+
+    def emit(self, b: Builder, x: int) -> int:
+        letters = LETTERS[: len(self.dom)]
+        vector = reduce(lambda u, v: b.tape.einsum((letters, letters), letters, u, v), (f.vector(b) for f in self.run))
+        return times_vector(b, vector, x)
+
+    @property
+    def T(self) -> Map:
+        return self
+
+    def __str__(self) -> str:
+        return "·".join(map(str, self.run))
+
+
+JOINED: dict[type, type[Reflections | Diagonals]] = {
+    Reflection: Reflections,
+    Diagonal: Diagonals,
+    RowNorm: Diagonals,
+}  # what stands for a run of such maps
+
+
 class Chain:
     """The costs of all intervals of a chain, found when asked for, and the steps of the best."""
 
@@ -69,14 +109,14 @@ class Chain:
 
     @staticmethod
     def grouped(maps: Sequence[Map]) -> list[Map]:
-        """The maps with neighbouring reflections as one."""
+        """The maps with neighbouring reflections, and neighbouring diagonals, as one."""
         found: list[Map] = []
         for f in maps:
-            last = found[-1] if found else None
-            if isinstance(f, Reflection) and isinstance(last, Reflection | Reflections):
-                found[-1] = Reflections((*(last.run if isinstance(last, Reflections) else (last,)), f))
-            else:
+            last, kind = found[-1] if found else None, JOINED.get(type(f))
+            if kind is None or kind not in (type(last), JOINED.get(type(last))):
                 found.append(f)
+            else:
+                found[-1] = kind((*(last.run if isinstance(last, Reflections | Diagonals) else (last,)), f))  # type: ignore[arg-type]
         return found
 
     # -- costs ---------------------------------------------------------------------------------------------------------

@@ -170,9 +170,9 @@ def batched(a: Operand, c: Operand, inner: str, batch: str, out: str) -> str:
     """A batch of products of matrices."""
     left, right = (("".join(k for k in out if k in x.letters and k not in batch)) for x in (a, c))
     if not left and not right:  # many small products of vectors: a batched product takes far longer than two passes
-        order = batch + inner if a.letters.startswith(batch[0]) else inner + batch
-        axes = ", ".join(str(order.index(k)) for k in inner)
-        return Operand(f"({a.ordered(order)} * {c.ordered(order)}).sum(({axes},))", batch, a.sizes).ordered(out)
+        both = batch + inner if a.letters.startswith(batch[0]) else inner + batch
+        axes = ", ".join(str(both.index(k)) for k in inner)
+        return Operand(f"({a.ordered(both)} * {c.ordered(both)}).sum(({axes},))", batch, a.sizes).ordered(out)
     if (len(right) and not len(left)) or out == batch + right + left:
         a, c, left, right = c, a, right, left
     shared = order(a, c, inner)

@@ -96,9 +96,13 @@ class RowNorm(Map):
     def parts(self) -> tuple[Map, ...]:
         return (self.of,)
 
-    def emit(self, b: Builder, x: int) -> int:
+    def vector(self, b: Builder) -> int:
+        """The diagonal."""
         lengths = b.tape.power(b.row_squares(self.of), multiply(self.exponent, Fraction(1, 2)))
-        return times_vector(b, b.tape.stop(lengths) if self.constant else lengths, x)
+        return b.tape.stop(lengths) if self.constant else lengths
+
+    def emit(self, b: Builder, x: int) -> int:
+        return times_vector(b, self.vector(b), x)
 
     @property
     def T(self) -> Map:

@@ -169,8 +169,12 @@ class Diagonal(Endo):
     def own(self) -> Mapping[str, Param]:
         return {self.name: self.param}
 
+    def vector(self, b: Builder) -> int:
+        """The diagonal."""
+        return b.tape.param(self.name, self.space)
+
     def emit(self, b: Builder, x: int) -> int:
-        return times_vector(b, b.tape.param(self.name, self.space), x)
+        return times_vector(b, self.vector(b), x)
 
     @property
     def T(self) -> Map:
