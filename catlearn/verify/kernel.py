@@ -108,7 +108,7 @@ class Proof:
 def check(proof: Proof) -> str | None:
     """None if the proof is one; else the first thing that is wrong with it."""
     try:
-        wrong = _claim(proof) or _program(proof.program)
+        wrong = _program(proof.program) or _claim(proof)
         if wrong is not None:
             return wrong
         facts: list[tuple[int, Type]] = []

@@ -6,6 +6,7 @@ universal one: if nothing acts on its arguments, nothing acts on its results.
 
 from __future__ import annotations
 
+from catlearn.errors import NotDivisible
 from catlearn.verify.rules import constants, contract, index, layers, networks, pointwise, reduce, shape
 from catlearn.verify.rules.call import ASSUMPTIONS, IN_DISTRIBUTION, NO_TIES, Call, Rule, Typed, Typing, Value, plain_type
 from catlearn.verify.types import Refused, Type, trivial
@@ -34,6 +35,8 @@ def typings(call: Call) -> list[Typing]:
             )
         except Refused as refused:
             reason = str(refused)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError, NotDivisible) as error:
+            reason = f"the arguments of {call.op} are not those that its row knows ({type(error).__name__}: {error})"
     if not found:
         raise Refused(reason)
     return found
