@@ -84,7 +84,7 @@ def adapt_term(term: Term, adapter: Adapter, where: str | Callable[[str, Any], b
 
     if freeze not in FREEZE:
         raise errors.BadAdapter(f"freeze={freeze!r}", [f"needed one of {', '.join(FREEZE)}"])
-    matrices = {key: param for key, param in term.params.items() if len(param.wire.shape) == 2}
+    matrices = {key: param for key, param in term.params.items() if len(param.wire.shape) == 2 and key not in _earlier(term)}
     if callable(where):
         chosen = [key for key, param in matrices.items() if where(key, param)]
     else:
