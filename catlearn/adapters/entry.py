@@ -20,8 +20,8 @@ def adapt(model: T, adapter: Adapter, where: str | Callable[[str, Any], bool] = 
     """Puts an adapter on the layers that a pattern or a predicate ``(name, module) → bool`` means.
 
     A module is changed in place and given back; a term gives a new term, its predicate is ``(name, Param) → bool``. ``freeze``: what of
-    the model learns no more, ``"all"``, the ``"adapted"`` weights, or ``"none"``. On a module a further adapter acts on what the earlier ones give; on a term, where
-    cells precompose, it acts on the weight before the earlier ones do.
+    the model learns no more, ``"all"``, the ``"adapted"`` weights, or ``"none"``. On a module a further adapter acts on what the earlier
+    ones give; on a term, where cells precompose, it acts on the weight before the earlier ones do.
     ``data``: layer → tensor, for methods that start from inputs or gradients.
 
     Raises ``NothingMatched`` (with what exists), ``CannotAdapt``, ``BadAdapter``; then nothing has changed.

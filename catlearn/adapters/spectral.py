@@ -90,6 +90,7 @@ class NoRA(Ranked):
     arXiv 2408.10280, and the authors' code. Sheet id 39.
     """
 
+    rank: int = 64
     inner: int = 16
     sigma: str = "in"
 
