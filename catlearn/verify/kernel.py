@@ -32,6 +32,7 @@ from catlearn.verify.types import Factor, Refused, Type, fits, plain, size, triv
 Range: TypeAlias = "tuple[int, int | None]"
 _KINDS = {"X": ("S", "A", "Z"), "V": ("O", "SO", "Sp"), "c": ("T",)}
 _LABEL = re.compile(r"(?P<kind>[A-Za-z]+)\((?P<size>[^,]+)(, name='[^'\\]*')?\)\*?")
+SUBSET = "catlearn.subset"
 ROLES = ("data", "parameter", "buffer", "constant")
 
 
@@ -128,7 +129,7 @@ def check(proof: Proof) -> str | None:
                 return f"output {k} has the type {facts[fact][1]}, and {proof.claim.cod[k]} is claimed"
         still = {step.of for step in proof.steps if all(map(trivial, step.types))}
         for k, node in enumerate(proof.program.nodes):
-            if node.sizes and ("node", k) not in still:
+            if node.sizes and node.op != SUBSET and ("node", k) not in still:  # how many entries a mask picks is no matter of order
                 return f"{node.op} reads the size {node.sizes[0]} from data on which something acts"
         missing = used - proof.claim.assumes
         return f"not among the assumptions: {', '.join(sorted(missing))}" if missing else None
@@ -196,6 +197,8 @@ def _program(program: Program) -> str | None:
     for node in program.nodes:
         if not {w.place for w in wires_of(node)} <= made or made & set(node.outs) or len(set(node.outs)) != len(node.outs):
             return f"{node.op} uses what is not made yet, or makes what exists"
+        if node.op == SUBSET and node.args.get("name") != getattr(node.args.get("mask"), "place", None):
+            return "a subset is known by another name than its mask's"
         made |= set(node.outs)
     if not set(program.outputs) <= made or made != set(range(len(program.wires))):
         return "an output that is not made, or a wire that nothing makes"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -22,14 +22,14 @@ from torch.export.graph_signature import InputKind, OutputKind
 from catlearn.core.sizes import Dim, Poly, Size, dims, divide
 from catlearn.core.source import Source
 from catlearn.errors import NotDivisible
+from catlearn.verify import masks
 from catlearn.verify.kernel import Given, Node, Program, Range, Wire
-from catlearn.verify.rules import TABLE, Value
+from catlearn.verify.prepare import prepared, silent, source_of
+from catlearn.verify.rules import Value
 from catlearn.verify.types import Refused
 
 FEW = 64  # a fixed tensor with at most so many entries may be looked at
 _ROLES = {InputKind.USER_INPUT: "data", InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer", InputKind.CONSTANT_TENSOR: "constant"}
-_SILENT = ("sym_constrain_range", "_assert", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "_set_grad_enabled")
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 @dataclass
@@ -42,38 +42,7 @@ class Exported:
 
 def exported(ep: ExportedProgram, shapes: Sequence[tuple[Size, ...]]) -> Exported:
     """The program of an exported module whose data inputs have these shapes, symbols included."""
-    return _Reader(prepared(ep), shapes).read()
-
-
-def prepared(ep: ExportedProgram) -> ExportedProgram:
-    """The same program without mutation and without operators that have no row but a decomposition."""
-    targets = {node.target for node in ep.graph.nodes if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)}
-    unknown = {t for t in targets if str(t) not in TABLE and t.namespace == "aten" and not _silent(t)}
-    table: dict[Any, Callable[..., Any]] = {}
-    if unknown:
-        known = torch.export.default_decompositions()
-        table = {t: known[t] for t in unknown if t in known}
-    if table or any(_mutates(node) and not _harmless(node, ep) for node in ep.graph.nodes):
-        return ep.run_decompositions(table)
-    return ep
-
-
-def _mutates(node: torch.fx.Node) -> bool:
-    target = node.target
-    return isinstance(target, torch._ops.OpOverload) and any(a.alias_info and a.alias_info.is_write for a in target._schema.arguments)
-
-
-def _harmless(node: torch.fx.Node, ep: ExportedProgram) -> bool:
-    """A detach in place, or a count in a buffer that nothing reads."""
-    changed = node.args[0] if node.args else None
-    if str(node.target) == "aten.detach_.default":
-        return True
-    return isinstance(changed, torch.fx.Node) and changed.op == "placeholder" and not node.users and list(changed.users) == [node]
-
-
-def _silent(target: Any) -> bool:
-    name = getattr(target, "__name__", str(target)).split(".")[0]
-    return any(name.startswith(word) for word in _SILENT)
+    return Reader(prepared(ep), shapes).read()
 
 
 def kind_of(dtype: torch.dtype) -> str:
@@ -84,7 +53,7 @@ def kind_of(dtype: torch.dtype) -> str:
 
 
 @dataclass
-class _Reader:
+class Reader:
     """Walks the graph once."""
 
     ep: ExportedProgram
@@ -95,6 +64,7 @@ class _Reader:
     symbols: dict[Any, Size] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
     sizes: dict[Any, Size] = field(default_factory=dict)
+    bound: set[str] = field(default_factory=set)
 
     def read(self) -> Exported:
         signature = self.ep.graph_signature
@@ -132,10 +102,11 @@ class _Reader:
                 bounds = self.ep.range_constraints.get(symbol)
                 most = None if bounds is None or "oo" in str(bounds.upper) else int(bounds.upper)
                 self.ranges[d.name] = (d.min if bounds is None else max(d.min, int(bounds.lower)), most)
-            if self._size(n) != size:
+            if self.size(n) != size:
                 raise Refused(f"the program has the size {n}, not {size}")
 
-    def _size(self, n: Any) -> Size:
+    def size(self, n: Any) -> Size:
+        """A size of a traced tensor."""
         if isinstance(n, int):
             return n
         expr = n.node.expr
@@ -169,8 +140,7 @@ class _Reader:
         return Poly(((((Dim(text, 0), 1),), 1),))
 
     def _wire(self, value: torch.Tensor, entries: tuple[str, ...] | None = None) -> Wire:
-        self.wires.append(Value(tuple(map(self._size, value.shape)), kind_of(value.dtype), entries))
-        return Wire(len(self.wires) - 1)
+        return self.new(Value(tuple(map(self.size, value.shape)), kind_of(value.dtype), entries))
 
     def _entries(self, spec: Any) -> tuple[str, ...] | None:
         if spec.kind == InputKind.BUFFER:
@@ -205,10 +175,25 @@ class _Reader:
             return inlined
         if isinstance(target, torch._ops.OpOverload) and str(target) == "aten.detach_.default":
             return env[node.args[0]]
+        masked = masks.read(self, node, env)
+        if masked is not None:
+            return masked
         numeric = value is None or isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool | int | float | bool)
-        if numeric and (_silent(target) or not any(isinstance(env.get(n), Wire) for n in node.all_input_nodes)):
+        if numeric and (silent(target) or not any(isinstance(env.get(n), Wire) for n in node.all_input_nodes)):
             return self._number(value)
         return self._emit(node, env, target, value)
+
+    def add(self, node: torch.fx.Node, op: str, args: dict[str, Any], outs: Sequence[Value], sizes: Sequence[str] = ()) -> list[Wire]:
+        """A node with new wires."""
+        wires = list(map(self.new, outs))
+        self.nodes.append(Node(op, args, tuple(w.place for w in wires), False, tuple(sizes)))
+        self.sources.append(source_of(node))
+        return wires
+
+    def new(self, value: Value) -> Wire:
+        """A new wire."""
+        self.wires.append(value)
+        return Wire(len(self.wires) - 1)
 
     def _inlined(self, node: torch.fx.Node, env: dict[Any, Any]) -> Any:
         """A block under ``no_grad`` or ``autocast`` is a sub-graph; over the reals both mean nothing."""
@@ -226,7 +211,7 @@ class _Reader:
         args = self._arguments(node, env)
         results = list(value) if isinstance(value, tuple | list) else [value]
         outs = [self._wire(r) if isinstance(r, torch.Tensor) else None for r in results]
-        made = sorted({d.name for r in results for d in self._made(r)})
+        made = sorted({name for r in results for name in self.made(r)})
         if not any(out is not None for out in outs) and made:  # a number read from a tensor: a wire that only the kernel looks at
             self.wires.append(Value(()))
             outs.append(Wire(len(self.wires) - 1))
@@ -238,21 +223,19 @@ class _Reader:
             return [out if out is not None else self._number(r) for out, r in zip(outs, results, strict=False)]
         return outs[0] if isinstance(value, torch.Tensor) else self._number(value)
 
-    def _made(self, result: Any) -> set[Dim]:
-        """The symbols of a result that depend on data."""
-        numbers = result.shape if isinstance(result, torch.Tensor) else [result]
-        found: set[Dim] = set()
-        for n in numbers:
+    def made(self, result: Any) -> set[str]:
+        """The numbers that a result is the first to read from data: torch's unbacked symbols."""
+        found: set[str] = set()
+        for n in result.shape if isinstance(result, torch.Tensor) else [result]:
             if isinstance(n, torch.SymInt | torch.SymFloat | torch.SymBool):
-                free = {str(s) for s in n.node.expr.free_symbols}
-                if any(s.startswith(("u", "zuf")) for s in free):
-                    number = self._number(n)
-                    found |= dims(number) if isinstance(number, Poly) else set()
+                found |= {str(s) for s in n.node.expr.free_symbols if str(s).startswith(("u", "zuf"))}
+        found -= self.bound
+        self.bound |= found
         return found
 
     def _number(self, n: Any) -> Any:
         if isinstance(n, torch.SymInt):
-            return self._size(n)
+            return self.size(n)
         if isinstance(n, torch.SymFloat | torch.SymBool):
             number = self._atom(n.node.expr)
             self.ranges.pop(str(number), None)  # a number, not a size: it has no range
@@ -283,14 +266,6 @@ class _Reader:
         if isinstance(arg, torch.SymInt | torch.SymFloat | torch.SymBool):
             return self._number(arg)
         return str(arg)
-
-
-def source_of(node: torch.fx.Node) -> Source | None:
-    """The innermost line outside torch that the node comes from; torch's own where there is no other."""
-    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    outside = [frame for frame in frames if "/torch/" not in frame[0]]
-    best = (outside or frames)[-1:]
-    return Source(best[0][0], int(best[0][1])) if best else None
 
 
 __all__ = ["Exported", "exported", "kind_of", "prepared", "source_of"]

@@ -182,6 +182,8 @@ def numbers(type: Type, what: str = "this") -> Type:
 
 
 def _split(n: Size, by: Size) -> Size | None:
+    if n == by:
+        return 1
     try:
         return divide(n, by)
     except NotDivisible:

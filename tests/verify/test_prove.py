@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -174,7 +174,7 @@ def branches(x: Tensor) -> Tensor:
         (lambda: cl.verify.equivariant(nn.Embedding(3, 4), cl.index(50, cl.S(40)), cl.space(cl.S(40), 4)), "index out of range"),
         (lambda: cl.verify.equivariant(torch.relu, cl.space(cl.S(5)), cl.space(cl.S(5, name="other"))), "acts on cod, and not on dom"),
         (lambda: cl.verify.equivariant(3, TOKENS, TOKENS), "no module"),
-        (lambda: cl.verify.equivariant(torch.relu, 5, TOKENS), "no space"),
+        (lambda: cl.verify.equivariant(torch.relu, cast(Any, 5), TOKENS), "no space"),
         (lambda: cl.verify.check({}, torch.relu), "fields"),
         (lambda: cl.verify.check("nowhere.json", torch.relu), "no file"),
     ],
@@ -206,3 +206,26 @@ def test_the_command_line_proves_and_checks(command: str, tmp_path: Any, capsys:
         assert main(["verify", f"{file}:bad", "--dom", "space(S(n), 3)", "--cod", "space(S(n), 3)"]) == 1
         assert "counterexample" in capsys.readouterr().out
         assert main(["verify", target, "--dom", "__import__('os')", "--cod", "R(1)"]) == 2
+
+
+def gathered(x: Tensor, y: Tensor) -> Tensor:
+    ones = torch.tensor([True, True, True, True, True])
+    return torch.relu(x[ones] + y[ones]).sum()
+
+
+def shared(x: Tensor) -> Tensor:
+    m = x > 0
+    return (x[m] * x[m]).sum() + torch.relu(x[x > 1]).sum()
+
+
+def written(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[x > 1] = 0.5
+    return y
+
+
+def test_what_a_mask_picks_is_a_set_of_its_own() -> None:
+    a, b = cl.space(cl.S(5, name="a")), cl.space(cl.S(5, name="b"))
+    assert cl.verify.equivariant(shared, a, cl.R()) and cl.verify.equivariant(written, a, a)
+    assert not cl.verify.equivariant(lambda x: x[x > 0][:1].sum(), a, cl.R())
+    assert cl.verify.equivariant(gathered, a @ b, cl.R()).verdict == "refuted"  # one mask, on which two groups act

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
-from catlearn.verify.rules.call import Call, Rule, Typed, aligned, require_entrywise
+from catlearn.verify.rules.call import Call, Rule, Typed, Typing, aligned, require_entrywise, typed
 from catlearn.verify.rules.pointwise import sum_of
 from catlearn.verify.rules.reduce import require_set, summed
-from catlearn.verify.types import Axis, Refused, Type, is_plain, meet, numbers, plain, scaled, show, size
+from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, scaled, show, size
 
 
 def looked_up(axis: Axis, index: Typed) -> None:
@@ -166,7 +166,7 @@ def index_put(call: Call) -> Type:
         raise Refused("entries are put along axes that are not the first ones")
     indices = [_check(given[d]) for d in at]
     if not call.get("accumulate"):
-        raise Refused("entries are overwritten: if a position occurs twice, the last one wins")
+        return overwritten(x, values, [target(i, x.axes[d]) for d, i in zip(at, indices, strict=True)], index_axes(indices))
     common, rest = index_axes(indices), x.axes[len(at) :]
     source = aligned([values.type, Type((*common, *rest))])[0]
     if source.points is not None or any(f.shift != 0 for axis in source.axes for f in axis):
@@ -175,6 +175,17 @@ def index_put(call: Call) -> Type:
         summed(meet(own, axis, "fn"))
     found = Type((*(target(i, x.axes[d]) for d, i in zip(at, indices, strict=True)), *source.axes[len(common) :]), sign=source.sign)
     return sum_of(x.type, found)
+
+
+def overwritten(x: Typed, values: Typed, targets: list[Axis], common: tuple[Axis, ...]) -> Type:
+    """x[i, j] = values: which of two values for one place wins is a matter of order, so they must all be the same."""
+    source = aligned([numbers(values.type, "what is written"), Type((*common, *x.axes[len(targets) :]))])[0]
+    own = source.axes[: len(common)]
+    if not all(f.kind == "*" for axis in own for f in axis) or not all(is_set(axis) for axis in common):
+        raise Refused("entries are overwritten: if a position occurs twice, the last one wins")
+    found = Type((*targets, *source.axes[len(common) :]))
+    axes = tuple(require_entrywise(meet(a, b, "fn"), "writing") for a, b in zip(numbers(x.type).axes, found.axes, strict=True))
+    return Type(axes)
 
 
 def one_hot(call: Call) -> Type:
@@ -197,7 +208,25 @@ def bucket(call: Call) -> Type:
     return Type((plain(call.outs[0].shape[0]) if x.type.points is None else x.type.points,))
 
 
+def subset(call: Call) -> list[Typing]:
+    """The places where a mask holds, in order, one list for each of its axes.
+
+    If sets act on the mask, its places are moved with it and listed in another order: they are a set of their own, on which an element
+    of the group acts by a permutation that depends on the input as well. No rule asks what the permutation is, only that one name means
+    one permutation, so a subset is named by the wire of its mask and by what
+    acts on that.
+    """
+    mask, count = call.tensor("mask"), call.outs[0].shape[0]
+    for axis in numbers(mask.type, "a mask").axes:
+        require_set(axis, "a mask")
+    if all(is_plain(axis) for axis in mask.axes):
+        return typed(*(Type((plain(count),)) for _ in call.outs))
+    own = (Factor("X", count, f"subset {call.args['name']} of {'×'.join(map(show, mask.axes))}"),)
+    return typed(*(Type((own,), points=None if is_plain(axis) else axis) for axis in mask.axes))
+
+
 ROWS: dict[str, Rule] = {
+    "catlearn.subset": subset,
     "aten.index.Tensor": advanced,
     "aten.embedding.default": embedding,
     "aten.index_select.default": index_select,
