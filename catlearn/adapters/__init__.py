@@ -34,6 +34,7 @@ from catlearn.adapters.low_rank import PEGO, AdaLoRA, AsymmetricLoRA, BiLoRA, Dr
 from catlearn.adapters.merging import merge, remove, unmerge
 from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
+from catlearn.adapters.plans import plan
 from catlearn.adapters.products import HiRA, LoHa, LoKr, SoKA
 from catlearn.adapters.routed import MHR, CPoly, LoReFT
 from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
@@ -51,5 +52,5 @@ __all__ = [
     "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA",
     "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "SoKA", "SpectralAdapter",
     "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active", "control",
-    "disabled", "eva_ranks", "get", "kaiming", "merge", "names", "normal", "per_sample", "read", "remove", "start", "unmerge",
+    "disabled", "eva_ranks", "get", "kaiming", "merge", "names", "normal", "per_sample", "plan", "read", "remove", "start", "unmerge",
 ]  # fmt: skip

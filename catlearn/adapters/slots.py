@@ -165,9 +165,8 @@ class Slot(nn.ModuleDict):
         """The adapted layer on vectors (*batch, in)."""
         self.step(e)
         values = self.tensors(e, e.keys, W, None)
-        if self.training and e.noisy:
-            y = run_noisy(e.weight, x, dict(zip(e.weight.params, values, strict=True)))
-        else:
-            y = run(e.weight, x, values)
         bias = self.bias(e, W, b)
+        if not (self.training and e.noisy):
+            return run(e.weight, x, values, shift=bias)
+        y = run_noisy(e.weight, x, dict(zip(e.weight.params, values, strict=True)))
         return y if bias is None else y + bias

@@ -42,7 +42,7 @@ def latex(f: Map) -> str:
     if isinstance(f, Hadamard):
         return rf"{_inside(f.left)} \odot {_inside(f.right)}"
     if isinstance(f, RowNorm):
-        return rf"\operatorname{{diag}}\|{latex(f.of)}\|_{{\mathrm{{row}}}}^{{{f.exponent}}}"
+        return rf"\operatorname{{diag}}\lVert {latex(f.of)} \rVert_{{\mathrm{{row}}}}^{{{f.exponent}}}"
     if isinstance(f, Transposed):
         return f"{_inside(f.of)}^\\top"
     return _leaf(f)

@@ -45,12 +45,12 @@ def plan_for(f: Map, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> 
 
 
 class Planned(torch.autograd.Function):
-    """y = f(x), with the backward pass of the plan. Its own derivative recomputes from x, the parameters and dy."""
+    """y = f(x) + shift, with the backward pass of the plan. Its own derivative recomputes from x, the parameters and dy."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, plan: Plan, shift: Any, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         y, *saved = plan.keeping(x, x.shape[0], x, *params)
-        y = own(y, (x, *params))
+        y = shifted(own(y, (x, *params)), shift)
         ctx.plan = plan
         ctx.save_for_backward(x, *params, *saved)
         return y
@@ -64,7 +64,12 @@ class Planned(torch.autograd.Function):
         else:
             found = plan.back(dy, dy.shape[0], *tensors, dy)
         grads = dict(zip(plan.grads, found, strict=True))
-        return None, *(grads.get(r, torch.zeros_like(t) if r in plan.wanted else None) for r, t in zip(plan.inputs, tensors, strict=False))
+        moved = dy.sum(0) if ctx.needs_input_grad[1] else None
+        return (
+            None,
+            moved,
+            *(grads.get(r, torch.zeros_like(t) if r in plan.wanted else None) for r, t in zip(plan.inputs, tensors, strict=False)),
+        )
 
 
 @constant
@@ -80,28 +85,36 @@ def ready(f: Map) -> bool:
     return True
 
 
-def run(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
-    """f on x (*batch, *dom), the parameters in the order of ``f.params``; nothing is checked."""
+def run(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None, shift: Any = None) -> torch.Tensor:
+    """f on x (*batch, *dom), plus a shift (*cod), the parameters in the order of ``f.params``; nothing is checked."""
     if plan is None and torch.compiler.is_dynamo_compiling() and ready(f):
-        return f._opaque(x, *values)  # type: ignore[attr-defined]
-    return planned(f, x, values, plan)
+        y = f._opaque(x, *values)  # type: ignore[attr-defined]
+        return y if shift is None else y + shift
+    return planned(f, x, values, plan, shift)
 
 
-def planned(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
+def shifted(y: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
+    """y plus a shift, in y's own memory where it can be."""
+    return y if shift is None else y.add_(shift) if y.is_contiguous() and y.dtype == shift.dtype else y + shift
+
+
+def planned(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None, shift: Any = None) -> torch.Tensor:
     """f on x by a plan, the kept one if none is given."""
     order = x.dim() - len(f.dom)
     batch = x.shape[:order]
     flat = x.reshape((math.prod(batch), *f.dom))
-    differentiable = torch.is_grad_enabled() and (x.requires_grad or any(v.requires_grad for v in values))
+    learns = shift is not None and shift.requires_grad
+    differentiable = torch.is_grad_enabled() and (x.requires_grad or learns or any(v.requires_grad for v in values))
     if plan is None:
         wanted = tuple(n for n, v in zip(f.params, values, strict=True) if v.requires_grad) if differentiable else ()
         plan = plan_for(f, flat.shape[0], wanted, differentiable and x.requires_grad)
     if not differentiable and not special(x):
-        y = own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values))
+        y = shifted(own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values)), shift)
     elif special(x):
         y = plan.plain(flat, flat.shape[0], flat, *values)[0]
+        y = y if shift is None else y + shift
     else:
-        y = Planned.apply(plan, flat, *values)
+        y = Planned.apply(plan, shift, flat, *values)
     return y.reshape((*batch, *f.cod))  # type: ignore[union-attr]
 
 

@@ -1,0 +1,56 @@
+"""``plan``: how every adapted layer of a model will run on so many tokens, forward and backward, with flops and bytes.
+
+>>> import torch, catlearn as cl
+>>> model = cl.adapt(torch.nn.Sequential(torch.nn.Linear(64, 64)), cl.adapters.LoRA(rank=2))
+>>> print(plan(model, tokens=8))                    # the factors meet the tokens: 2·8·(64² + 2·128) + 8·64 flops
+1 adapted tensors, 8 tokens
+  0.weight: W + default.A >> default.B
+    forward planned, input planned, parameters planned
+    forward 70,144 flops (base 65,536), backward 74,240 flops, kept for backward 64 bytes
+>>> plan(model, tokens=128)["0.weight"].forward.flops    # the weight is merged first: 2·128·64² + 2·2·64² + 64²
+1069056
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from catlearn.adapters.adapting import some
+from catlearn.maps.given import size
+from catlearn.maps.plan import Plan
+from catlearn.maps.running import plan_for
+
+
+class Plans(dict[str, Plan]):
+    """The plan of each adapted tensor by its dotted name; ``str`` is a table."""
+
+    def __str__(self) -> str:
+        lines = [f"{len(self)} adapted tensors, {next(iter(self.values())).tokens:,} tokens"] if self else ["nothing is active"]
+        for name, p in self.items():
+            base = 2 * p.tokens * size(p.map.dom) * size(p.map.cod)
+            kept = 4 * sum(p.tape.numel(r) for r in p.saved)
+            lines += [f"  {name}: {p.map}", f"    {', '.join(f'{side} {how}' for side, how in p.chosen.items())}",
+                      f"    forward {p.forward.flops:,} flops (base {base:,}), backward {p.backward.flops:,} flops, "
+                      f"kept for backward {kept:,} bytes"]  # fmt: skip
+        return "\n".join(lines)
+
+
+def plan(model: nn.Module, tokens: int) -> Plans:
+    """The plans that layers on vectors will use for so many tokens, with what is trained now. Raises ``BadAdapter`` without adapters."""
+    found = Plans()
+    for name, slot in some(model):
+        e: Any = slot.expression
+        if e is None or slot.experts is not None:
+            continue
+        wanted = [n for n, (cell, leaf) in zip(e.weight.params, e.keys, strict=True) if cell and learns(slot.cell(cell), leaf)]
+        found[name] = plan_for(e.weight, tokens, tuple(wanted), True)
+    return found
+
+
+def learns(cell: Any, leaf: str) -> bool:
+    """Whether a leaf is trained, or read off what is."""
+    sources = cell.layout.reads[leaf].sources if leaf in cell.layout.reads else (leaf,)
+    return any(getattr(cell, s.rpartition(".")[2], None) is not None and getattr(cell, s).requires_grad for s in sources
+               if s not in ("W", "training") and not s.startswith("shared."))  # fmt: skip
