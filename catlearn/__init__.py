@@ -42,6 +42,7 @@ from catlearn.core.op import Fused, Init, Op, Param
 from catlearn.core.sizes import dim
 from catlearn.core.spaces import SE, SO, A, E, I, O, R, S, Sp, Space, T, Z, boolean, index, parameter, space, tangent
 from catlearn.core.term import Box, Par, Reparam, Repeat, Scope, Seq, Term, Wiring
+from catlearn.interop.categorify import Coverage, categorify, coverage
 from catlearn.interop.discopy import from_discopy, to_discopy
 from catlearn.interop.files import load, save
 from catlearn.interop.networkx import to_networkx
@@ -88,21 +89,21 @@ MEANINGS.update(run="catlearn.meanings.run:run", svg="catlearn.meanings.picture:
 __version__ = "0.1.0"
 
 __all__ = [
-    "A", "abs", "adagrad", "adam", "adamw", "adapt", "adapters", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add",
-    "attention", "avg_pool1d", "avg_pool2d", "batch_norm", "bias", "binary_cross_entropy", "boolean", "Box", "box", "broadcast",
+    "A", "abs", "adagrad", "adam", "adamw", "adapt", "adapters", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add", "attention",
+    "avg_pool1d", "avg_pool2d", "batch_norm", "bias", "binary_cross_entropy", "boolean", "Box", "box", "broadcast", "categorify",
     "Cell", "cells", "change_base", "compile", "concat", "constant", "conv1d", "conv2d", "copy", "cosine", "Cost", "cost",
-    "cross_entropy", "deep_sets", "diagrams", "dim", "discard", "div", "draw", "dropout", "E", "einsum", "embedding", "Endofunctor",
-    "equivariant", "equivariant_deep_sets", "erf", "errors", "exp", "explain", "Fitted", "flatten", "fold", "from_discopy",
-    "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu", "global_avg_pool1d", "global_avg_pool2d", "gru_cell",
-    "hom_basis", "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network", "layer_norm", "leaky_relu",
-    "Learner", "learner", "Lens", "lens", "linear", "load", "load_adapter", "log", "log_softmax", "logsumexp", "lstm_cell",
-    "mae", "maps", "masked_fill", "matmul", "max", "max_pool1d", "max_pool2d", "mean", "merge", "message_passing", "mlp",
-    "molecule_network", "mse", "mul", "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad", "Par", "par", "Param",
-    "parameter", "Picture", "plan", "point_cloud_network", "power", "R", "relu", "remove", "Reparam", "Repeat", "repeat",
-    "reshape", "residual", "resize", "reverse", "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save", "save_adapter",
-    "scale", "scatter_add", "schedules", "Scope", "SE", "Seq", "seq", "set_transformer_block", "sgd", "shift", "sigmoid", "silu",
-    "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split", "squared_error", "step", "sub", "subgraph_network",
-    "sum", "swap", "Symbolic", "symbolic", "symmetry", "symplectic_gate", "T", "tangent", "tanh", "tensor_product", "Term",
-    "theta", "to_discopy", "to_networkx", "transformer", "transformer_block", "transpose", "unmerge", "verify", "where",
-    "windows", "Wiring", "Z",
+    "Coverage", "coverage", "cross_entropy", "deep_sets", "diagrams", "dim", "discard", "div", "draw", "dropout", "E", "einsum",
+    "embedding", "Endofunctor", "equivariant", "equivariant_deep_sets", "erf", "errors", "exp", "explain", "Fitted", "flatten",
+    "fold", "from_discopy", "from_module", "full", "Functor", "Fused", "gain", "gather", "gelu", "global_avg_pool1d",
+    "global_avg_pool2d", "gru_cell", "hom_basis", "hom_dim", "huber", "I", "id", "index", "Init", "invariant_graph_network",
+    "layer_norm", "leaky_relu", "Learner", "learner", "Lens", "lens", "linear", "load", "load_adapter", "log", "log_softmax",
+    "logsumexp", "lstm_cell", "mae", "maps", "masked_fill", "matmul", "max", "max_pool1d", "max_pool2d", "mean", "merge",
+    "message_passing", "mlp", "molecule_network", "mse", "mul", "multi_head_attention", "norm_gate", "O", "one_hot", "Op", "pad",
+    "Par", "par", "Param", "parameter", "Picture", "plan", "point_cloud_network", "power", "R", "relu", "remove", "Reparam",
+    "Repeat", "repeat", "reshape", "residual", "resize", "reverse", "rho", "rms_norm", "rmsprop", "S", "Same", "same", "save",
+    "save_adapter", "scale", "scatter_add", "schedules", "Scope", "SE", "Seq", "seq", "set_transformer_block", "sgd", "shift",
+    "sigmoid", "silu", "slice", "SO", "softmax", "softplus", "Sp", "Space", "space", "split", "squared_error", "step", "sub",
+    "subgraph_network", "sum", "swap", "Symbolic", "symbolic", "symmetry", "symplectic_gate", "T", "tangent", "tanh",
+    "tensor_product", "Term", "theta", "to_discopy", "to_networkx", "transformer", "transformer_block", "transpose", "unmerge",
+    "verify", "where", "windows", "Wiring", "Z",
 ]  # fmt: skip

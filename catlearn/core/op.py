@@ -81,6 +81,7 @@ class Op(ABC):
     key: ClassVar[str]
     effect: ClassVar[str] = "pure"  # pure | random | stateful
     draws: ClassVar[bool] = False  # whether it draws random numbers beside keeping a state
+    whole: ClassVar[bool] = False  # acts on whole tensors: no batch axes may stand before the event's
     nonlinear: ClassVar[bool] = False  # acts on the entries of its inputs in a way that no rotation passes through
     torch: Any = None  # a format string, or a method (emitter, *argument texts) -> text
     torch_saving: Any = None  # the same, returning a tuple: the outputs, then the saved values

@@ -36,6 +36,7 @@ class Explicit(Op):
     op: Op
     cod: Space
     data: int  # how many of the inputs are data
+    states: tuple[str, ...] = ()  # the names of its state within the scope; otherwise they stand under the box's own name
 
     def infer(self, dom: Space) -> Space:
         return self.cod

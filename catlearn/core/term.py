@@ -36,6 +36,7 @@ class Term(ABC):
     dom: Space
     cod: Space
     source: Source | None
+    training: bool = True  # the mode in which a compiled module starts; a categorified one keeps that of the module it came from
 
     # -- composing -----------------------------------------------------------------------------------------------
 

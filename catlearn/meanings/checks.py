@@ -28,6 +28,7 @@ def check_lines(e: Emitter, inputs: Sequence[int], names: Sequence[str]) -> None
     """Writes the checks, and binds the symbolic sizes on the way."""
     wires, refuse = [e.graph.wires[i] for i in inputs], f"    refuse({', '.join(names)})"
     later: list[tuple[str, Size]] = []
+    exact = knows_no_batch(e.graph)
     for wire, name in zip(wires, names, strict=True):
         tests, rank = [TESTS[wire.kind].format(name)], len(wire.axes)
         known = [known_size(size, e.sizes) for size in wire.shape]
@@ -37,6 +38,7 @@ def check_lines(e: Emitter, inputs: Sequence[int], names: Sequence[str]) -> None
             tests.insert(0, f"{name}.dim() < {rank}")
             tests += [f"{name}.shape[{k - rank}] != {size}" for k, size in enumerate(known) if size is not None]
             later += [(f"{name}.shape[{k - rank}]", wire.shape[k]) for k, size in enumerate(known) if size is None]
+        tests += [f"{name}.dim() != {rank}"] if exact else []
         e.lines += [f"if {' or '.join(tests)}:", refuse]
         for d in e.bind_dims([inputs[names.index(name)]]):
             e.lines += [f"if size_{d.name} < {d.min}:", refuse] if d.min > 0 else []
@@ -46,6 +48,11 @@ def check_lines(e: Emitter, inputs: Sequence[int], names: Sequence[str]) -> None
     batches = [f"{n}.shape[:{n}.dim() - {len(w.axes)}]" if w.axes else f"{n}.shape" for w, n in zip(wires, names, strict=True) if w.batched]
     if len(batches) > 1:
         e.lines += [f"if {' or '.join(f'{b} != {batches[0]}' for b in batches[1:])}:", refuse]
+
+
+def knows_no_batch(graph: Graph) -> bool:
+    """Whether something in the graph acts on whole tensors, so that nothing may stand before the event axes."""
+    return any(getattr(node.op, "of", node.op).whole for node in graph.root.nodes())
 
 
 def checked_sizes(term: Term, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -74,6 +81,9 @@ def refuser(graph: Graph, sizes: Mapping[str, int], labels: Sequence[str] | None
 
     def refuse(*inputs: Any) -> NoReturn:
         rows = problems(dom, inputs, sizes, labels, targets(graph))
+        if not rows and knows_no_batch(graph):
+            rows = [f"input {i}: given shape {tuple(x.shape)}, needed {w}, and no batch axes: a box in the term acts on whole tensors"
+                    for i, (x, w) in enumerate(zip(inputs, dom, strict=True)) if x.dim() != len(w.axes)]  # fmt: skip
         raise errors.BadInput("the inputs do not fit the term", rows, f"the term starts from {dom}; batch axes come first")
 
     return refuse

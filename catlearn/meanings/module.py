@@ -133,7 +133,7 @@ def compile(term: Term, params: Mapping[str, Any] | None = None, state: Mapping[
     _label(model, graph)
     if graph.aliases:
         model.register_load_state_dict_pre_hook(accept_aliases(graph.aliases))
-    model.__dict__["term"] = term
+    model.train(term.training).__dict__["term"] = term
     return model.to(device) if device is not None else model
 
 
