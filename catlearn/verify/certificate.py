@@ -23,6 +23,7 @@ FORMAT, VERSION = "catlearn proof", 1
 def encode(proof: Proof) -> dict[str, Any]:
     """The certificate of a proof."""
     program, claim = proof.program, proof.claim
+    table = {t: k for k, t in enumerate(dict.fromkeys(t for s in proof.steps for t in s.types))}  # most wires share a few types
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -37,7 +38,8 @@ def encode(proof: Proof) -> dict[str, Any]:
         },
         "claim": {"dom": [_type(t) for t in claim.dom], "cod": [_type(t) for t in claim.cod],
                   "dims": {name: list(bounds) for name, bounds in claim.dims.items()}, "assumes": sorted(claim.assumes)},
-        "steps": [{"of": list(s.of), "premises": list(s.premises), "types": [_type(t) for t in s.types]} for s in proof.steps],
+        "types": [_type(t) for t in table],
+        "steps": [{"of": list(s.of), "premises": list(s.premises), "types": [table[t] for t in s.types]} for s in proof.steps],
         "outputs": list(proof.outputs),
     }  # fmt: skip
     return {**body, "digest": digest(body)}
@@ -51,7 +53,7 @@ def digest(certificate: Mapping[str, Any]) -> str:
 
 def decode(certificate: Any) -> Proof:
     """The proof that a certificate holds; ``BadCertificate`` if it is none, or if its digest is not that of its content."""
-    c = _fields(certificate, "certificate", "format version program claim steps outputs digest")
+    c = _fields(certificate, "certificate", "format version program claim types steps outputs digest")
     if c["format"] != FORMAT or _is(c["version"], int, "version") != VERSION:
         raise BadCertificate(
             f"a certificate of format {c['format']!r}, version {c['version']!r}", [f"needed  {FORMAT!r}, version {VERSION}"]
@@ -69,7 +71,8 @@ def decode(certificate: Any) -> Proof:
     k = _fields(c["claim"], "claim", "dom cod dims assumes")
     assumes = frozenset(_is(a, str, "assumes") for a in _is(k["assumes"], list, "assumes"))
     claim = Claim(_each(k["dom"], _read_type), _each(k["cod"], _read_type), _dims(k["dims"]), assumes)
-    return Proof(program, claim, _each(c["steps"], _read_step), _ints(c["outputs"]))
+    types = _each(c["types"], _read_type)
+    return Proof(program, claim, _each(c["steps"], lambda s: _read_step(s, types)), _ints(c["outputs"]))
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -226,9 +229,9 @@ def _node(x: Any) -> Node:
     )
 
 
-def _read_step(x: Any) -> Step:
+def _read_step(x: Any, types: tuple[Type, ...]) -> Step:
     s = _fields(x, "step", "of premises types")
-    of = _is(s["of"], list, "of")
-    if len(of) != 2:
-        raise BadCertificate(f"a step of {of!r}")
-    return Step((_is(of[0], str, "of"), _is(of[1], int, "of")), _ints(s["premises"]), _each(s["types"], _read_type))
+    of, own = _is(s["of"], list, "of"), _ints(s["types"])
+    if len(of) != 2 or not all(0 <= t < len(types) for t in own):
+        raise BadCertificate(f"a step of {of!r} with the types {own}, of {len(types)}")
+    return Step((_is(of[0], str, "of"), _is(of[1], int, "of")), _ints(s["premises"]), tuple(types[t] for t in own))
