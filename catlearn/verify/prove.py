@@ -31,15 +31,16 @@ from catlearn.verify.search import Failure, Search
 from catlearn.verify.surviving import surviving
 
 
-def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = ()) -> Report:
+def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (), samples: int = 0) -> Report:
     """Whether f(g · x) = g · f(x) for every element of the groups on ``dom`` and ``cod``.
 
     ``f`` is a module, a function of tensors, or a term. ``dom`` and ``cod`` have one wire for each tensor that goes in and comes out;
     groups stand on their axes, sizes may be symbols (``cl.dim("n")``) and then the claim covers their range; a ``cod`` without groups
     claims invariance. ``batch`` axes stand in front of every wire of numbers.
 
-    The verdict is ``proved`` (with a certificate), ``refuted`` (with a counterexample), or ``unknown``. Raises ``BadClaim`` if the spaces
-    make no sense for f, and ``CannotTrace`` if ``torch.export`` cannot see its graph.
+    The verdict is ``proved`` (with a certificate), ``refuted`` (with a counterexample), or ``unknown``. With ``samples``, what is unknown
+    is tried on so many random elements of each group, and ``sampled`` if none of them shows a difference: that is no proof.
+    Raises ``BadClaim`` if the spaces make no sense for f, and ``CannotTrace`` if ``torch.export`` cannot see its graph.
 
     >>> import catlearn as cl, torch
     >>> n = cl.dim("n")
@@ -67,7 +68,7 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
     if isinstance(proof, Failure):
         where = found.sources[proof.node] if proof.node is not None else None
         report = replace(report, reason=proof.reason, where=where, surviving=surviving(found.program, *types))
-        return _refuted(report, call, dom, cod, axes, found.program)
+        return _refuted(report, call, dom, cod, axes, found.program, samples)
     if wrong is not None:
         return replace(report, reason=f"the kernel does not accept what the search found: {wrong}")
     if IN_DISTRIBUTION in proof.claim.assumes:
@@ -133,10 +134,16 @@ def _fits(program: Program, cod: tuple[Any, ...]) -> None:
         raise BadClaim(f"the outputs have the shapes {shapes}, and cod says {[t.shape for t in cod]}")
 
 
-def _refuted(report: Report, f: Callable[..., Any], dom: Space, cod: Space, batch: tuple[Size, ...], program: Program) -> Report:
+def _refuted(report: Report, f: Callable[..., Any], dom: Space, cod: Space, batch: tuple[Size, ...], program: Program,
+             samples: int) -> Report:  # fmt: skip
     lower = any(n.op.startswith(("aten.to", "aten._to_copy", "aten.type_as")) for n in program.nodes)
-    found = refutation(f, dom, cod, batch, lower)
-    return report if found is None else replace(report, verdict="refuted", counterexample=found)
+    outcome = refutation(f, dom, cod, batch, lower, samples) if samples else refutation(f, dom, cod, batch, lower)
+    if outcome.found is not None:
+        return replace(report, verdict="refuted", counterexample=outcome.found)
+    if samples and outcome.compared >= samples:
+        reason = f"{report.reason}; no difference in {outcome.compared} comparisons"
+        return replace(report, verdict="sampled", reason=reason)
+    return report
 
 
 def _stripped(proof: Proof) -> Proof:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from typing import Any
 
@@ -63,18 +63,27 @@ class Counterexample:
                           f"print({_literal(self.moved_output)})  # g · f(x), where f(x) = out(f({xs}))"])  # fmt: skip
 
 
-def refutation(f: Callable[..., Any], dom: Space, cod: Space, batch: Sequence[Size], lower: bool = False,
-               fixed: Mapping[str, int] | None = None) -> Counterexample | None:  # fmt: skip
-    """A counterexample to the claim, or None. ``lower``: f computes in less than float64 somewhere."""
+@dataclass(frozen=True)
+class Outcome:
+    """A counterexample if one was found, and how many comparisons were made."""
+
+    found: Counterexample | None
+    compared: int
+
+
+def refutation(f: Callable[..., Any], dom: Space, cod: Space, batch: Sequence[Size], lower: bool = False, trials: int = TRIALS) -> Outcome:
+    """The search for a counterexample. ``lower``: f computes in less than float64 somewhere; ``trials``: random elements tried."""
+    compared = 0
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad():
         warnings.simplefilter("ignore")
-        for sizes in [dict(fixed)] if fixed is not None else _sizes(dom, batch):
+        for sizes in _sizes(dom, batch):
             for seed in range(SEEDS):
                 for model, weights in _models(f, seed):
-                    found = _attempt(model, weights, dom, cod, batch, sizes, seed, lower)
-                    if found is not None:
-                        return found
-    return None
+                    outcome = _Trial(model, weights, dom, cod, sizes, lower).run(batch, seed, trials)
+                    compared += outcome.compared
+                    if outcome.found is not None:
+                        return Outcome(outcome.found, compared)
+    return Outcome(None, compared)
 
 
 def _sizes(dom: Space, batch: Sequence[Size]) -> Iterator[dict[str, int]]:
@@ -88,7 +97,10 @@ def _models(f: Callable[..., Any], seed: int) -> Iterator[tuple[Callable[..., An
     if not isinstance(f, nn.Module):
         yield f, "no weights"
         return
-    model = copy.deepcopy(f).double()
+    try:
+        model = copy.deepcopy(f).double()
+    except Exception:  # a module that cannot be copied is not touched
+        return
     yield model, "its own weights"
     if not any(True for _ in model.parameters()):
         return
@@ -108,7 +120,7 @@ def _run(f: Callable[..., Any], xs: Sequence[torch.Tensor], seed: int) -> list[t
     torch.manual_seed(seed)
     try:
         found = [y.clone() for y in outputs(f(*xs))]
-    except (RuntimeError, IndexError, ValueError, TypeError):
+    except Exception:  # whatever the user's code raises: on this input there is nothing to compare
         return None
     if isinstance(f, nn.Module):
         for b, kept in zip(f.buffers(), state, strict=True):
@@ -116,65 +128,70 @@ def _run(f: Callable[..., Any], xs: Sequence[torch.Tensor], seed: int) -> list[t
     return found
 
 
-def _attempt(f: Callable[..., Any], weights: str, dom: Space, cod: Space, batch: Sequence[Size], sizes: dict[str, int], seed: int,
-             lower: bool) -> Counterexample | None:  # fmt: skip
-    xs: list[torch.Tensor] = []
-    first = again = None
-    for dtype in (torch.float64, torch.float32):  # a function may hold weights that are not double
-        if first is None:
-            lower = lower or dtype == torch.float32
-            xs = [example(wire, batch, sizes, seed + i, dtype, whole=seed == 0) for i, wire in enumerate(dom)]
-            first, again = _run(f, xs, 0), _run(f, xs, 1)
-    if first is None or again is None or any(not torch.equal(a, b) for a, b in zip(first, again, strict=True) if torch.isfinite(a).all()):
-        return None
-    for kind, g in elements(dom, sizes, TRIALS):
-        found = _differs(f, weights, dom, cod, sizes, xs, kind, g, lower)
-        if found is not None:
-            return _shrunk(found, f, weights, dom, cod, sizes, kind, g, lower)
-    return None
+@dataclass(frozen=True)
+class _Trial:
+    """One copy of the network, with its weights, at some sizes."""
 
+    f: Callable[..., Any]
+    weights: str
+    dom: Space
+    cod: Space
+    sizes: dict[str, int]
+    lower: bool
 
-def _differs(f: Callable[..., Any], weights: str, dom: Space, cod: Space, sizes: dict[str, int], xs: Sequence[torch.Tensor], kind: str,
-             g: GroupElement, lower: bool) -> Counterexample | None:  # fmt: skip
-    moved = act(g, kind, dom, sizes, xs)
-    ys, zs = _run(f, xs, 0), _run(f, moved, 0)
-    if ys is None or zs is None or len(ys) != len(cod):
-        return None
-    wanted = act(g, kind, cod, sizes, ys)
-    eps = torch.finfo(torch.float32 if lower else torch.float64).eps
-    for k, (a, b) in enumerate(zip(zs, wanted, strict=True)):
-        if a.shape != b.shape or not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-            continue
-        a, b = a.double(), b.double()
-        scale = (
-            max(1.0, float(a.abs().max()), float(b.abs().max()), *(float(x.double().abs().max()) for x in moved if x.numel()))
-            if a.numel()
-            else 1.0
-        )
-        if a.numel() and float((a - b).abs().max()) > 1e3 * eps * scale:
-            return Counterexample(g, sizes, tuple(xs), tuple(moved), k, a, b, weights, dom)
-    return None
+    def run(self, batch: Sequence[Size], seed: int, trials: int) -> Outcome:
+        """Tries one input under many elements."""
+        for dtype in (torch.float64, torch.float32):  # a function may hold weights that are not double
+            trial = self if dtype == torch.float64 else replace(self, lower=True)
+            xs = [example(wire, batch, self.sizes, seed + i, dtype, whole=seed == 0) for i, wire in enumerate(self.dom)]
+            first, again = _run(self.f, xs, 0), _run(self.f, xs, 1)
+            if first is not None and again is not None:
+                steady = all(torch.equal(a, b) for a, b in zip(first, again, strict=True) if torch.isfinite(a).all())
+                return trial.over(xs, trials) if steady else Outcome(None, 0)
+        return Outcome(None, 0)
 
+    def over(self, xs: Sequence[torch.Tensor], trials: int) -> Outcome:
+        """All elements on one input, the simplest first."""
+        compared = 0
+        for kind, g in elements(self.dom, self.sizes, trials):
+            found = self.differs(xs, kind, g)
+            compared += found is not None
+            if isinstance(found, Counterexample):
+                return Outcome(self.shrunk(found, kind), compared)
+        return Outcome(None, compared)
 
-def _shrunk(found: Counterexample, f: Callable[..., Any], weights: str, dom: Space, cod: Space, sizes: dict[str, int], kind: str,
-            g: GroupElement, lower: bool) -> Counterexample:  # fmt: skip
-    """The same with as many zeros, then ones, in the inputs as it bears."""
-    tried = 0
-    for i in range(len(found.inputs)):
-        if not found.inputs[i].is_floating_point():
-            continue
-        for j in range(found.inputs[i].numel()):
-            for value in (0.0, 1.0):
-                xs = [x.clone() for x in found.inputs]
-                if tried >= SHRINK or float(xs[i].view(-1)[j]) in (0.0, value):
-                    continue
-                tried += 1
-                xs[i].view(-1)[j] = value
-                smaller = _differs(f, weights, dom, cod, sizes, xs, kind, g, lower)
-                if smaller is not None:
-                    found = smaller
-                    break
-    return found
+    def differs(self, xs: Sequence[torch.Tensor], kind: str, g: GroupElement) -> Counterexample | bool | None:
+        """A counterexample; False if the two sides agree; None if they could not be compared."""
+        moved = act(g, kind, self.dom, self.sizes, xs)
+        ys, zs = _run(self.f, xs, 0), _run(self.f, moved, 0)
+        if ys is None or zs is None or len(ys) != len(self.cod):
+            return None
+        wanted = act(g, kind, self.cod, self.sizes, ys)
+        eps = torch.finfo(torch.float32 if self.lower else torch.float64).eps
+        agreed = None
+        for k, (a, b) in enumerate(zip(zs, wanted, strict=True)):
+            if a.shape != b.shape or not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+                continue
+            agreed = False
+            a, b = a.double(), b.double()
+            scale = max([1.0, *(float(x.double().abs().max()) for x in (a, b, *moved) if x.numel())])
+            if a.numel() and float((a - b).abs().max()) > 1e3 * eps * scale:
+                return Counterexample(g, self.sizes, tuple(xs), tuple(moved), k, a, b, self.weights, self.dom)
+        return agreed
+
+    def shrunk(self, found: Counterexample, kind: str) -> Counterexample:
+        """The same with as many zeros, then ones, in the inputs as it bears."""
+        tried = 0
+        places = [(i, j) for i, x in enumerate(found.inputs) if x.is_floating_point() for j in range(x.numel())]
+        for (i, j), value in product(places, (0.0, 1.0)):
+            xs = [x.clone() for x in found.inputs]
+            if tried >= SHRINK or float(xs[i].view(-1)[j]) in (0.0, value):
+                continue
+            tried += 1
+            xs[i].view(-1)[j] = value
+            smaller = self.differs(xs, kind, found.element)
+            found = smaller if isinstance(smaller, Counterexample) else found
+        return found
 
 
 def _nth(i: int, row: Sequence[Any]) -> str:
@@ -195,4 +212,4 @@ def _literal(x: torch.Tensor) -> str:
     return f"torch.tensor({x.tolist()}, dtype={x.dtype})"
 
 
-__all__ = ["Counterexample", "outputs", "refutation"]
+__all__ = ["Counterexample", "Outcome", "outputs", "refutation"]

@@ -229,3 +229,15 @@ def test_what_a_mask_picks_is_a_set_of_its_own() -> None:
     assert cl.verify.equivariant(shared, a, cl.R()) and cl.verify.equivariant(written, a, a)
     assert not cl.verify.equivariant(lambda x: x[x > 0][:1].sum(), a, cl.R())
     assert cl.verify.equivariant(gathered, a @ b, cl.R()).verdict == "refuted"  # one mask, on which two groups act
+
+
+def test_sampling_is_called_sampling() -> None:
+    x = cl.space(cl.S(4))
+
+    def quadratic(x: Tensor) -> Tensor:  # x·x - (sum of both halves' squares): zero, by a way that no rule sees
+        return (x * x).sum() - (x[:2] ** 2).sum() - (x[2:] ** 2).sum()
+
+    assert cl.verify.equivariant(quadratic, x, cl.R()).verdict == "unknown"
+    report = cl.verify.equivariant(quadratic, x, cl.R(), samples=20)
+    assert report.verdict == "sampled" and not report and "comparisons" in report.reason
+    assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), samples=20).verdict == "refuted"
