@@ -85,6 +85,8 @@ def line(step: Step, places: Mapping[str, Place], variable: str, start: int = 0)
             return f"sum({args[0]}, {step.axis}, out={out})"
         case "sum aside":
             return f"{out}.copy_(sum({args[0]}, {step.axis}))"
+        case "sum by ones":
+            return f"{out}.copy_(total({args[0]}).view({step.out.size}))"
         case "copy":
             return f"{out}.copy_({args[0]})"
         case "zero":
@@ -108,6 +110,12 @@ def shown(view: View, place: Place, variable: str, start: int) -> str:
     return f"{place.tensor}.as_strided({view.size}, {view.stride}, {' + '.join(parts) or '0'})"
 
 
+def total(matrices: Tensor) -> Tensor:
+    """The sums over the rows of matrices (m, rows, columns), by a product."""
+    many, rows, _ = matrices.shape
+    return torch.bmm(matrices.new_ones(1, 1, rows).expand(many, 1, rows), matrices)
+
+
 def gain(out: Tensor, a: Tensor, b: Tensor) -> None:
     """``out += a @ b``, where gradients of half precision are accumulated in float32."""
     if out.dtype == a.dtype:
@@ -118,6 +126,6 @@ def gain(out: Tensor, a: Tensor, b: Tensor) -> None:
 
 def function(source: str) -> Callable[..., None]:
     """The text as a function."""
-    scope = {"sum": torch.sum, "add": torch.add, "mm": torch.mm, "gain": gain}
+    scope = {"sum": torch.sum, "add": torch.add, "mm": torch.mm, "gain": gain, "total": total}
     exec(compile(source, "<plan of a family>", "exec"), scope)
     return scope["walk"]  # pyright: ignore[reportReturnType]

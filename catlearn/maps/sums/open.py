@@ -22,7 +22,7 @@ from torch import Tensor
 from catlearn.maps.outliving import constant
 from catlearn.maps.sums.family import Family
 from catlearn.maps.sums.patterns import Side, laid
-from catlearn.maps.sums.program import inverse
+from catlearn.maps.sums.spread import inverse
 from catlearn.maps.sums.weights import structure
 
 CACHED = 1 << 16  # numbers of x and y for one element of the batch, at most
