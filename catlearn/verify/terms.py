@@ -5,7 +5,7 @@ row in ``rules.layers`` types it from these, with the coefficients as any plain 
 computed, and no cell on coefficients can break it. Every other box is what its own torch rule does, traced: one vocabulary for terms and
 modules, and nothing assumed. All parameters are plain; a state is a buffer of any value.
 
-Law: the program is that of the compiled term, box by box, for all sizes that are symbols. **This file is trusted**, as ``program`` is.
+Law: the program is that of the compiled term, box by box, for all sizes that are symbols. **This file is trusted**, as ``program`` and ``marking`` are.
 
 >>> import catlearn as cl
 >>> n = cl.dim("n", min=4)
@@ -20,8 +20,9 @@ Law: the program is that of the compiled term, box by box, for all sizes that ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -30,12 +31,10 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from catlearn import errors
-from catlearn.boxes.equivariant import Equivariant
-from catlearn.core.graph import Graph, Node, Region
-from catlearn.core.op import Op
+from catlearn.core.graph import Graph, Node
 from catlearn.core.sizes import Poly, Size
 from catlearn.core.source import Source
-from catlearn.core.spaces import Axis, Space, Wire
+from catlearn.core.spaces import Axis, Wire
 from catlearn.core.term import Term
 from catlearn.interop.trace import trace
 from catlearn.meanings import runtime
@@ -43,11 +42,11 @@ from catlearn.meanings.build import runnable
 from catlearn.meanings.emit import Emitter, defined, full_batch
 from catlearn.meanings.initialise import fresh
 from catlearn.verify import claims
+from catlearn.verify.marking import DTYPES, Closed, mapped, sealed
 from catlearn.verify.program import Exported, exported
 from catlearn.verify.types import Refused
 
 _serial = count()
-_DTYPES = {"float": None, "index": torch.int64, "bool": torch.bool}
 
 
 def term_program(term: Term, batch: Sequence[Size] = ()) -> Exported:
@@ -60,7 +59,7 @@ def term_program(term: Term, batch: Sequence[Size] = ()) -> Exported:
     ``NoRule`` for one without a meaning in torch.
     """
     batch = tuple(batch)
-    graph = _sealed(runnable(term.graph))
+    graph = sealed(runnable(term.graph))
     try:
         return _read(graph, term.training, batch)
     except errors.CannotTrace:
@@ -70,101 +69,6 @@ def term_program(term: Term, batch: Sequence[Size] = ()) -> Exported:
         return _read(closed, term.training, batch)
 
 
-# -- boxes as nodes of their own ---------------------------------------------------------------------------------------
-
-
-@torch.library.custom_op(
-    "catlearn::equivariant",
-    mutates_args=(),
-    schema="(Tensor x, Tensor weight, Tensor? bias, str[] dom, str[] cod, int lead, SymInt[] shape, int rank) -> Tensor",
-)
-def _equivariant(x: Any, weight: Any, bias: Any, dom: Any, cod: Any, lead: int, shape: Any, rank: int) -> Any:
-    raise NotImplementedError("this node stands for cl.equivariant in a proof, and is never run")
-
-
-@_equivariant.register_fake
-def _(x: Any, weight: Any, bias: Any, dom: Any, cod: Any, lead: int, shape: Any, rank: int) -> Any:
-    return x.new_empty((*x.shape[: x.dim() - rank], *shape))
-
-
-@torch.library.custom_op(
-    "catlearn::opaque",
-    mutates_args=(),
-    schema="(Tensor[] xs, str box, SymInt[] sizes, int[] ranks, str[] kinds, int lead, int order) -> Tensor[]",
-)
-def _opaque(xs: Any, box: str, sizes: Any, ranks: Any, kinds: Any, lead: int, order: int) -> Any:
-    raise NotImplementedError("this node stands for a box that cannot be traced, and is never run")
-
-
-@_opaque.register_fake
-def _(xs: Any, box: str, sizes: Any, ranks: Any, kinds: Any, lead: int, order: int) -> Any:
-    front, rest = xs[lead].shape[: xs[lead].dim() - order] if lead >= 0 else (), iter(sizes)
-    made = []
-    for rank, kind in zip(ranks, kinds, strict=True):
-        shape = (*front, *(next(rest) for _ in range(rank)))
-        made.append(torch.empty(shape, dtype=_DTYPES[kind] or torch.get_default_dtype(), device=xs[0].device if xs else None))
-    return made
-
-
-@dataclass(frozen=True)
-class Marked(Op):
-    """An equivariant box that is written as one node, with the groups on its axes as data."""
-
-    of: Equivariant
-    dom: Wire
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        return self.of.param_names
-
-    def infer(self, dom: Space) -> Space:
-        return self.of.infer(dom)
-
-    def torch(self, e: Any, x: str, weight: str, bias: str = "None") -> str:
-        dom, cod = (_labels(self.of.own(wire)) for wire in (self.dom, self.of.out))
-        shape = "".join(f"{e.size(n)}, " for n in self.of.out.shape)
-        rank = len(self.dom.axes)
-        return f"{e.object('marked', _equivariant)}({x}, {weight}, {bias}, {dom}, {cod}, {self.of.lead}, ({shape}), {rank})"
-
-
-@dataclass(frozen=True)
-class Closed(Op):
-    """A box that cannot be traced, written as one node without a row."""
-
-    of: Op
-    keeps_tuple = True
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        return self.of.param_names
-
-    def infer(self, dom: Space) -> Space:
-        return self.of.infer(dom)
-
-    def torch(self, e: Any, *args: str) -> str:
-        wires = [e.graph.wires[a] for a in e.node.args]
-        lead = next((i for i in range(len(args)) if e.is_batched(i)), -1)
-        sizes = "".join(f"{e.size(n)}, " for wire in e.cod for n in wire.shape)
-        ranks, kinds = [len(wire.axes) for wire in e.cod], [wire.kind for wire in e.cod]
-        order = len(wires[lead].axes) if lead >= 0 else 0
-        return f"{e.object('opaque', _opaque)}([{', '.join(args)}], {str(self.of)!r}, ({sizes}), {ranks}, {kinds}, {lead}, {order})"
-
-
-def _labels(wire: Wire) -> list[str]:
-    """The groups on the axes in front of the channels."""
-    return [repr(axis.group) for axis in wire.axes if axis.group is not None]
-
-
-def _sealed(graph: Graph) -> Graph:
-    """The graph with the boxes that are equivariant by construction marked; scopes are forgotten."""
-    return _mapped(graph, lambda node: Marked(node.op, graph.wires[node.args[0]]) if isinstance(node.op, Equivariant) else node.op)
-
-
-def _mapped(graph: Graph, to: Callable[[Node], Op]) -> Graph:
-    root = Region((), [replace(node, op=to(node)) for node in graph.root.nodes()], graph.root.dom, graph.root.cod)
-    return replace(graph, root=root)
-
-
 def _closed(graph: Graph, training: bool) -> Graph:
     """The graph with the boxes that cannot be traced by themselves closed; the graph itself if there is none."""
     known: dict[Any, bool] = {}
@@ -172,7 +76,7 @@ def _closed(graph: Graph, training: bool) -> Graph:
         key = _key(graph, node)
         if key not in known:
             known[key] = not node.op.state_names and not _traces(graph, node, training)
-    return _mapped(graph, lambda node: Closed(node.op) if known[_key(graph, node)] else node.op) if any(known.values()) else graph
+    return mapped(graph, lambda node: Closed(node.op) if known[_key(graph, node)] else node.op) if any(known.values()) else graph
 
 
 def _key(graph: Graph, node: Node) -> Any:
@@ -206,7 +110,7 @@ class _Holder(nn.Module):
         self.names, self.run = list(graph.params), run
         self.weights = nn.ParameterList()
         for param in graph.params.values():
-            value = torch.zeros([_known(n) for n in param.wire.shape], dtype=_DTYPES[param.wire.kind])
+            value = torch.zeros([_known(n) for n in param.wire.shape], dtype=DTYPES[param.wire.kind])
             self.weights.append(nn.Parameter(value, requires_grad=param.wire.kind == "float"))
         self.states = list(graph.states)
         for k, value in enumerate(fresh(graph.states, 0, {}, None).values()):
@@ -231,7 +135,8 @@ def _read(graph: Graph, training: bool, batch: tuple[Size, ...]) -> Exported:
     sizes = claims.example_sizes(dom, batch)
     inputs = [claims.example(wire, batch if wire.batched else (), sizes, i) for i, wire in enumerate(dom)]
     holder = _Holder(run, graph, training)
-    ep = trace(holder, inputs, dynamic=claims.dynamic(dom, batch))
+    with _written_order():
+        ep = trace(holder, inputs, dynamic=claims.dynamic(dom, batch))
     _tell(ep, file, lines)
     try:
         found = exported(ep, [claims.type_of(wire, batch).shape for wire in dom])
@@ -240,6 +145,17 @@ def _read(graph: Graph, training: bool, batch: tuple[Size, ...]) -> Exported:
     names = {f"weights.{k}": name for k, name in enumerate(holder.names)}
     names.update({f"state_{k}": name for k, name in enumerate(holder.states)})
     return _named(found, names, set(holder.states))
+
+
+@contextlib.contextmanager
+def _written_order() -> Iterator[None]:
+    """Products of several tensors in the order in which they are written: looking for a better one would compare symbols."""
+    settings = torch.backends.opt_einsum
+    before, settings.enabled = settings.enabled, False
+    try:
+        yield
+    finally:
+        settings.enabled = before
 
 
 def _named(found: Exported, names: Mapping[str, str], states: set[str]) -> Exported:

@@ -6,6 +6,9 @@ axes are carried along; x has ``rank`` axes behind the batch. What is used is th
 group on its axes and that s_b is fixed, **whatever w and b are**: they only have to be tensors on which nothing acts, so no
 reparametrisation of coefficients can break it.
 
+Where the coefficients are numbers of the term, ``drift`` is the a with f_w(1 ⊗ t) = a (1 ⊗ t) for a vector t on the one axis of a linear
+group, so a translation by s t becomes one by a s t; otherwise it is empty, and nothing is known of translations.
+
 An element may lie in a subgroup (any group of permutations or none within S(n), SO(n) within O(n)), and acts alike on all axes of its
 group. Sp(n) is closed under transposing, so f_w commutes with the dual action as well.
 """
@@ -14,12 +17,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import reduce
 from itertools import product
 
 from catlearn.core.sizes import Size
 from catlearn.verify.rules.call import Call, Rule, Typing, require_entrywise, require_plain
-from catlearn.verify.types import Axis, Factor, Refused, Type, dual, is_plain, is_set, meet, normal, numbers, plain, show, size, trivial
+from catlearn.verify.types import (
+    Axis,
+    Factor,
+    Refused,
+    Type,
+    dual,
+    is_plain,
+    is_set,
+    meet,
+    moved,
+    normal,
+    numbers,
+    plain,
+    show,
+    size,
+    times,
+    trivial,
+)
 
 _WITHIN = {"S": "SAZ", "A": "A", "O": ("O", "SO"), "SO": ("SO",), "Sp": ("Sp",)}
 
@@ -42,7 +63,7 @@ def equivariant(call: Call) -> list[Typing]:
     length = dict(zip(cod, sizes, strict=False))
     groups = list(dict.fromkeys([*dom, *cod]))
     standing = {g: [axis for h, axis in zip(dom, x.axes[first:], strict=False) if h == g] for g in groups}
-    choices = [_ways(g, standing[g], length[g] if g in length else size(standing[g][0]), call.world) for g in groups]
+    choices = [_ways(call, g, standing[g], length[g] if g in length else size(standing[g][0])) for g in groups]
     found = []
     for chosen in product(*choices):
         way = dict(zip(groups, chosen, strict=True))
@@ -60,21 +81,27 @@ def _carried(axis: Axis, shifted: bool) -> Axis:
     return axis
 
 
-def _ways(group: str, axes: Sequence[Axis], n: Size, world: Sequence[Factor]) -> list[Axis]:
+def _ways(call: Call, group: str, axes: Sequence[Axis], n: Size) -> list[Axis]:
     """How an element that acts so on the axes of a group acts on the group's axes of the result."""
     kind = group.split("(")[0]
     if kind not in _WITHIN:
         raise Refused(f"{group} has no diagrams")
     if kind in "SA":
-        return _permuting(kind, axes, n, world)
+        return _permuting(kind, axes, n, call.world)
     found = list(dict.fromkeys(plain(n) if is_plain(axis) else axis for axis in axes))
     if not found:
-        acting = [f for f in world if f.kind == "V" and f.size == n and _within(f, kind)]
+        acting = [f for f in call.world if f.kind == "V" and f.size == n and _within(f, kind)]
         return [plain(n), *((f,) for f in acting), *((replace(f, group=dual(f.group)),) for f in acting if kind == "Sp")]
     (axis, *others) = found
-    if others or not (is_plain(axis) or (len(axis) == 1 and axis[0].kind == "V" and axis[0].shift == 0 and _within(axis[0], kind))):
+    if is_plain(axis) and not others:
+        return [axis]
+    if others or len(axis) != 1 or not (axis[0].kind == "c" or (axis[0].kind == "V" and _within(axis[0], kind))):
         raise Refused(f"{group} is led along axes on which {' and '.join(map(show, found))} act")
-    return [axis]
+    if axis[0].shift == 0:
+        return [axis]
+    if not call.args["drift"]:
+        raise Refused(f"a translation goes through the equivariant map of {group}, whose coefficients are not known")
+    return [(moved(axis[0], times(axis[0].shift, Fraction(call.args["drift"]))),)]
 
 
 def _permuting(kind: str, axes: Sequence[Axis], n: Size, world: Sequence[Factor]) -> list[Axis]:
