@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from catlearn.maps.kernels import Writer
 
 Sizes = Mapping[str, int | str]
+THIN = 24  # measured: (512 × 3072)ᵀ times 512 × 8 takes 6.9 ms, transposed 1.2; at 32 columns both take the same
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,22 @@ def flipped(x: Operand, kept: str, inner: str) -> str:
 
 
 def product(a: Operand, c: Operand, inner: str, out: str) -> str:
-    """One product of matrices."""
+    """One product of matrices; the thin side of the result stands as rows, which is several times faster."""
     one, two, left, right = matrices(a, c, inner, out)
-    return shaped(f"{one}.mm({two})", (left, right), out, {**a.sizes, **c.sizes})
+    sizes = {**a.sizes, **c.sizes}
+    if thin(right, sizes) and not thin(left, sizes):
+        one, two, left, right = turned(two), turned(one), right, left
+    return shaped(f"{one}.mm({two})", (left, right), out, sizes)
+
+
+def thin(letters: str, sizes: Sizes) -> bool:
+    """Whether these axes together are few: where a row of threads' registers holds them all."""
+    return all(isinstance(sizes[k], int) for k in letters) and math.prod(int(sizes[k]) for k in letters) <= THIN
+
+
+def turned(text: str) -> str:
+    """The transpose of a matrix text."""
+    return text.removesuffix(".t()") if text.endswith(".t()") else f"{text}.t()"
 
 
 def shaped(text: str, groups: Sequence[str], out: str, sizes: Sizes) -> str:

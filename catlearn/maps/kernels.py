@@ -8,8 +8,8 @@ of matrices, batched where axes are shared, with a view where the layout allows 
 >>> tape = Tape()
 >>> w = tape.param("w", (2, 3))
 >>> y = tape.einsum(("a", "ba"), "b", tape.input((3,)), w)
->>> print(text(tape, y, {0: "w", 1: "x"}))
-x.mm(w.t())
+>>> print(text(tape, y, {0: "w", 1: "x"}))                   # two columns: the thin side stands as rows
+w.mm(x.t()).t()
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ pass that nothing differentiates, sums accumulate in place and a small last fact
 torch.Size([5, 2])
 >>> print(run.code)
 def run(like, t, r0, r1):
-    r2 = r0.mm(r1.t())
-    return (r2,)
+    r2 = r1.mm(r0.t()).t()
+    return (r2.contiguous(),)
 """
 
 from __future__ import annotations
@@ -128,9 +128,11 @@ def compiled(tape: Tape, inputs: Sequence[int], outs: Sequence[int], accumulate:
     """The function of the inputs that returns the outputs. ``accumulate``: results may be changed in place; nothing differentiates it."""
     compiler = Compiler(tape, inputs, outs, accumulate)
     names = ", ".join(f"r{r}" for r in inputs)
+    # a thin product may lie transposed in memory, which is nothing that a caller should see
+    given = [f"r{r}.contiguous()" if tape.steps[r].kind == "einsum" and tape.lead(r) else f"r{r}" for r in outs]
     body = [
         *compiler.lines(),
-        f"return ({''.join(f'r{r}, ' for r in outs).rstrip() if len(outs) == 1 else ', '.join(f'r{r}' for r in outs)})",
+        f"return ({''.join(f'{out}, ' for out in given).rstrip() if len(outs) == 1 else ', '.join(given)})",
     ]
     code = f"def run(like, t{', ' if names else ''}{names}):\n" + "\n".join(f"    {line}" for line in body)
     space = {**HELPERS, **compiler.objects}
