@@ -16,6 +16,8 @@ which are renamed with it; or zero everywhere; or multiplied by the determinants
 **Meaning.** "wire w has type τ" says: for every group element g, all inputs x and all parameters, w(g x) = τ(g) w(x). (For ``D``: w is
 the diagonal of a tensor with two ``V`` axes of which that holds.) A network is equivariant if its outputs have the claimed types.
 
+Longer than a full file because what a type means and how two of them meet are read together.
+
 >>> X, c = Factor("X", 5, "S(5)"), plain(3)
 >>> meet((), (X,), "fn") == (X,), meet(c, c, "fn") == c, regroup((X, *c), (15,)) == ((X, *c),)
 (True, True, True)
@@ -36,7 +38,7 @@ from catlearn.core.sizes import Poly, Size, divide, product
 from catlearn.errors import NotDivisible
 
 Axis: TypeAlias = "tuple[Factor, ...]"
-Mode: TypeAlias = Literal["fn", "add", "mul", "pick", "by", "zero"]
+Mode: TypeAlias = Literal["fn", "add", "mul", "pick", "by", "zero", "or zero"]
 Shift: TypeAlias = "Size | Fraction"
 
 
@@ -194,7 +196,7 @@ def meet(a: Axis, b: Axis, mode: Mode) -> Axis:
     """The axis of a result whose entries are computed from entries of two tensors at the same place; ``Refused`` if there is none.
 
     ``fn``: by any function; ``add``: by their sum; ``mul``: by their product; ``pick``: it is one of the two; ``by``: the entry of
-    a is taken or not as b says; ``zero``: the entry of a, since b is zero everywhere.
+    a is taken or not as b says; ``zero``: the entry of a, to which b adds zero; ``or zero``: it is that of a, or zero, which b is.
     """
     left, right, found = list(a or constant(size(b))), list(b or constant(size(a))), []
     while left and right:
@@ -215,7 +217,8 @@ def meet(a: Axis, b: Axis, mode: Mode) -> Axis:
             found.append(small)
         else:
             found.append(_both(f, g, mode))
-    if left or right:
+    found += [_alone(f, mode, True) for f in left if f.size == 1] + [_alone(g, mode, False) for g in right if g.size == 1]
+    if any(f.size != 1 for f in (*left, *right)) or (left and right):
         raise Refused(f"axes {show(a)} and {show(b)} do not fit")
     return normal(found)
 
@@ -235,7 +238,9 @@ def _beside(f: Factor, star: Factor, mine: list[Factor], others: list[Factor]) -
 def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
     """A factor beside a tensor that is constant along it; ``first``: the factor is that of the first tensor."""
     if first and mode in ("zero", "by"):
-        return f
+        return f  # the entry itself
+    if first and mode == "or zero" and f.shift == 0:
+        return f  # a translated number does not go together with one that stays 0
     if mode == "mul" and f.kind in "VDP" and f.shift == 0:
         return f
     if mode == "add" and f.kind == "c":
@@ -249,7 +254,7 @@ def _both(f: Factor, g: Factor, mode: Mode) -> Factor:
     if mode == "mul" and f.kind == g.kind == "V" and f.size == g.size and f.group == dual(g.group) and f.shift == g.shift == 0:
         return replace(f, kind="D", group=f.group.removesuffix("*"))
     if mode == "add" and f.kind == g.kind == "c" and f.size == g.size and (f.shift == 0 or g.shift == 0 or f.group == g.group):
-        return moved(replace(f, group=f.group or g.group), f.shift + g.shift)  # type: ignore[operator]
+        return moved(f if f.shift else g, f.shift + g.shift)  # type: ignore[operator]
     if f.kind == g.kind == "+" and len(f.parts) == len(g.parts) and f.shift == g.shift == 0:
         return replace(f, parts=tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True)))
     if moved(f, 0) != moved(g, 0) or (f.shift and g.shift and f.group != g.group):
@@ -295,7 +300,7 @@ def fits(found: Type, claimed: Type) -> bool:
     if found.shape != claimed.shape:
         return False
     if found.zero:
-        return claimed.points is None
+        return claimed.points is None and not any(f.shift != 0 for axis in claimed.axes for f in axis)
     if (found.points, found.sign) != (claimed.points, claimed.sign):
         return False
     return all(_axis_fits(a, b) for a, b in zip(found.axes, claimed.axes, strict=True))

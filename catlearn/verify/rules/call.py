@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 from catlearn.core.sizes import Size
-from catlearn.verify.types import Axis, Factor, Mode, Refused, Type, entrywise, is_plain, meet, plain, show, size
+from catlearn.verify.types import Axis, Factor, Mode, Refused, Type, entrywise, is_plain, meet, normal, plain, show, size
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,12 @@ def require_plain(axis: Axis, what: str) -> Axis:
     if not is_plain(axis):
         raise Refused(f"{what} needs a plain axis, and {acting(axis)} acts on this one")
     return plain(size(axis))
+
+
+def varied(type: Type) -> Type:
+    """The type of a tensor after each entry got random numbers of its own: it is constant along nothing any more, nor zero."""
+    axes = tuple(normal([Factor("c", f.size) if f.kind == "*" else f for f in axis]) for axis in type.axes)
+    return replace(type, axes=axes, zero=False)
 
 
 def acting(axis: Axis) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
 
-from catlearn.verify.rules.call import Call, Rule, Typing, Value, typed
+from catlearn.verify.rules.call import Call, Rule, Typed, Typing, Value, typed
 from catlearn.verify.types import Factor, Refused, Type, constant, dual, plain
 
 Matrix = list[list[Fraction]]
@@ -20,6 +20,8 @@ Matrix = list[list[Fraction]]
 def filled(call: Call) -> Type:
     """zeros, ones, full: constant along every axis."""
     value = call.get("fill_value", 0 if "zeros" in call.op else 1)
+    if isinstance(value, Typed) or isinstance(call.get("s"), Typed):
+        raise Refused("a tensor is filled with a number that is computed")
     return Type(tuple(constant(n) for n in call.outs[0].shape), zero=value == 0 and not isinstance(value, bool))
 
 
@@ -56,7 +58,7 @@ def fixed(value: Value, type: Type) -> bool:
         return False
     if type.shape != value.shape or any(len(axis) > 1 or (axis and axis[0].kind not in "cVX") for axis in type.axes):
         return False
-    if any(axis and axis[0].shift != 0 for axis in type.axes):
+    if type.zero or any(f.shift != 0 or (f.kind == "c" and f.group) for axis in type.axes for f in axis):
         return False
     entries = {place: Fraction(x) for place, x in zip(product(*map(range, value.shape)), value.entries, strict=True)}  # type: ignore[arg-type]
     labels = {f.group.removesuffix("*"): f.size for axis in type.axes for f in axis if f.kind != "c"}

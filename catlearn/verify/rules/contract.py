@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
-from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of
-from catlearn.verify.rules.pointwise import sum_of, times
+from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of, varied
+from catlearn.verify.rules.pointwise import number, sum_of, times
 from catlearn.verify.rules.reduce import require_set, summed
 from catlearn.verify.types import Axis, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
 
@@ -47,6 +47,8 @@ def contract(operands: Sequence[tuple[str, Type]], out: str) -> Type:
     for letter in axes:
         if letter not in out:
             summed(axes[letter])
+            if any(f.shift != 0 for axis in axes.values() for f in axis):
+                raise Refused("translated numbers are added up")
     return Type(tuple(axes[x] for x in out), sign=tuple(sorted(sign)))
 
 
@@ -113,7 +115,10 @@ def plus_product(call: Call) -> Type:
     found = contract([(a, x.type), (b, y.type)], out)
     beta = call.get("beta", 1)
     if any(f.shift != 0 for axis in call.tensor("self").axes for f in axis) and beta != 1:
-        return sum_of(times(call.tensor("self").type, beta), found)
+        by = number(beta)
+        if by is None:
+            raise Refused("the factor of the first summand is unknown")
+        return sum_of(times(call.tensor("self").type, by), found)
     return sum_of(call.tensor("self").type, found)
 
 
@@ -152,14 +157,14 @@ def attention(call: Call) -> list[Typing]:
     if call.get("is_causal"):
         require_plain(scores.axes[-1], "a causal mask")
         require_plain(scores.axes[-2], "a causal mask")
-    keeps = mask is None and not call.get("is_causal")
+    dropped = call.get("dropout_p", 0) != 0
+    keeps = mask is None and not call.get("is_causal") and not dropped
     shifts = [f.shift for f in v.axes[-1]]
     bare = Type((*v.axes[:-1], tuple(replace(f, shift=0) for f in v.axes[-1])), sign=v.type.sign) if keeps and any(shifts) else v.type
     found = contract([(batch + "xy", scores), (batch + "yf", bare)], batch + "xf")
     if keeps and any(shifts):  # the weights of a row add up to one, so a translation of all values comes out
         found = replace(found, axes=(*found.axes[:-1], v.axes[-1]))
-    dropped = isinstance(call.get("dropout_p"), float) and call.get("dropout_p") != 0
-    return typed(found, assumes=IN_DISTRIBUTION if dropped else None)
+    return typed(varied(found) if dropped else found, assumes=IN_DISTRIBUTION if dropped else None)
 
 
 def _both(scores: Type, mask: Type) -> tuple[Axis, ...]:
@@ -238,12 +243,24 @@ def of_matrix(call: Call) -> Type:
     return Type((*rest, *(require_plain(axis, "this") if plain_ else axis for axis in (a, b))))
 
 
-def eigenvalues(call: Call) -> list[Typing]:
-    """Eigenvalues and singular values only; eigenvectors have no sign and no order of their own."""
-    x = call.tensor("A" if "A" in call.args else "self")
+def eigenvalues(call: Call) -> Type:
+    """Eigenvalues of a symmetric matrix: torch reads one triangle only, so nothing may act on the others' places."""
+    x = call.tensor("self")
     a, b, rest = _matrix(x)
-    _square(a, b, "the spectrum")
-    return typed(Type((*rest, plain(call.outs[0].shape[-1]))))
+    for axis in (a, b):
+        require_plain(axis, "the spectrum of one triangle of a matrix")
+    return Type((*rest, plain(call.outs[0].shape[-1])))
+
+
+def singular_values(call: Call) -> Type:
+    """Singular values: the same after orthogonal maps (permutations among them) on either side."""
+    x = call.tensor("A")
+    a, b, rest = _matrix(x)
+    for axis in (a, b):
+        vectors = len(axis) == 1 and axis[0].kind == "V" and axis[0].shift == 0 and not axis[0].group.startswith("Sp")
+        if not vectors:
+            require_set(axis, "singular values")
+    return Type((*rest, plain(call.outs[0].shape[-1])))
 
 
 _PRODUCTS = "mm bmm mv dot matmul".split()
@@ -261,5 +278,6 @@ ROWS: dict[str, Rule] = {
     **{f"aten.{name}.default": cross for name in ("cross", "linalg_cross")},
     **{f"aten.{name}.default": determinant for name in ("det", "linalg_det")},
     **{f"aten.{name}.default": of_matrix for name in ("inverse", "linalg_inv", "linalg_matrix_power", "matrix_power", "linalg_matrix_exp")},
-    **{f"aten.{name}.default": eigenvalues for name in ("linalg_eigvalsh", "linalg_svdvals")},
+    "aten.linalg_eigvalsh.default": eigenvalues,
+    "aten.linalg_svdvals.default": singular_values,
 }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
-from catlearn.verify.rules.call import Call, Rule, Typed, Typing, aligned, require_entrywise, typed
+from catlearn.verify.rules.call import Call, Rule, Typed, Typing, aligned, apply_each, require_entrywise, typed
 from catlearn.verify.rules.pointwise import sum_of
 from catlearn.verify.rules.reduce import require_set, summed
 from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, scaled, show, size
@@ -131,6 +131,8 @@ def scatter_reduce(call: Call) -> Type:
     index, source, x = _check(call.tensor("index")), call.tensor("src"), call.tensor("self")
     how = call.args["reduce"]
     found = scattered(call, index, source, call.axis("dim", source), mean=how == "mean", linear=how in ("sum", "mean"))
+    if any(f.shift != 0 for axis in x.axes for f in axis) and not (how == "sum" and call.get("include_self", True) is True):
+        raise Refused("translated numbers are averaged with, or replaced by, others")
     if how == "sum" or x.type.zero:
         return replace(sum_of(x.type, found), zero=False)
     if how != "mean":
@@ -150,6 +152,8 @@ def index_add(call: Call) -> Type:
     if not is_plain(x.axes[d]) and not is_plain(source.axes[d]):
         require_set(source.axes[d], "a scatter")
     found = scattered(call, wide_index, source, d, linear=how in ("sum", "mean"), mean=how == "mean")
+    if how != "sum" and any(f.shift != 0 for axis in x.axes for f in axis):
+        raise Refused("translated numbers are averaged with, or replaced by, others")
     if how not in ("sum", "mean"):
         for axis in x.axes:
             require_entrywise(axis, "the largest entry")
@@ -201,8 +205,11 @@ def one_hot(call: Call) -> Type:
 def bucket(call: Call) -> Type:
     """Counts of numbers: of positions on a set, an axis of the set."""
     x = call.tensor("self")
-    for axis in index_axes([x]):
-        require_set(axis, "a count")
+    weights = call.get("weights")
+    (axis,) = index_axes([x])
+    if isinstance(weights, Typed):
+        (axis,) = apply_each([replace(x.type, points=None), numbers(weights.type, "a weighted count")])
+    require_set(axis, "a count")
     if x.type.points is not None and size(x.type.points) != call.outs[0].shape[0]:
         raise Refused("positions on a set are counted on another")
     return Type((plain(call.outs[0].shape[0]) if x.type.points is None else x.type.points,))

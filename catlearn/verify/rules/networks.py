@@ -16,9 +16,10 @@ from catlearn.verify.rules.call import (
     require_entrywise,
     require_plain,
     typed,
+    varied,
 )
 from catlearn.verify.rules.reduce import require_set
-from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, show, size
+from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, show, size, trivial
 
 
 def _affine(axes: tuple[Axis, ...], call: Call, at: int, *names: str) -> tuple[Axis, ...]:
@@ -95,7 +96,7 @@ def dropout(call: Call) -> list[Typing]:
         return typed(x.type)
     for axis in numbers(x.type, "dropout").axes:
         require_entrywise(axis, "dropout")
-    return typed(replace(x.type, zero=False), assumes=IN_DISTRIBUTION)
+    return typed(varied(x.type), assumes=IN_DISTRIBUTION)
 
 
 def _window(axis: Axis, out: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Axis:
@@ -127,7 +128,7 @@ def convolution(call: Call) -> Type:
         numbers(t.type, "a convolution")
     if not all(is_plain(axis) for axis in w.axes):
         raise Refused(f"a convolution whose weight has the type {w.type}")
-    if isinstance(call.get("bias"), Typed) and not all(is_plain(axis) for axis in call.args["bias"].axes):
+    if isinstance(call.get("bias"), Typed) and not trivial(call.args["bias"].type):
         raise Refused("a convolution whose bias is not plain")
     n = w.rank - 2
     if isinstance(call.args["padding"], str):
@@ -198,7 +199,7 @@ def recurrent(call: Call) -> list[Typing]:
             else:
                 require_plain(axis, "a recurrent network's state")
     for w in call.args["params"]:
-        for axis in w.axes:
+        for axis in numbers(w.type, "a weight").axes:
             require_plain(axis, "a recurrent network's weights")
     if call.args.get("train") and call.args.get("dropout"):
         raise Refused("a recurrent network with dropout in training")

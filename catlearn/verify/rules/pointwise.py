@@ -68,7 +68,8 @@ def times(t: Type, by: Shift) -> Type:
     return replace(t, axes=tuple(scaled(axis, by) for axis in t.axes))
 
 
-def _number(arg: object) -> Shift | None:
+def number(arg: object) -> Shift | None:
+    """A number as an exact one; None if it is none."""
     if isinstance(arg, bool) or arg is None:
         return None
     if isinstance(arg, int | Poly):
@@ -82,7 +83,7 @@ def plus(sign: int) -> Rule:
     def rule(call: Call) -> Type:
         x, y = typed_of(call.args["self"]), typed_of(call.args["other"])
         a, b = linear(x, "a sum"), linear(y, "a sum")
-        by = _number(call.get("alpha", 1))
+        by = number(call.get("alpha", 1))
         if by is None:
             raise Refused("the factor of the second summand is unknown")
         return sum_of(a, times(b, -by if sign < 0 else by))
@@ -92,7 +93,7 @@ def plus(sign: int) -> Rule:
 
 def reversed_minus(call: Call) -> Type:
     """alpha · y subtracted from: y - alpha x."""
-    by = _number(call.get("alpha", 1))
+    by = number(call.get("alpha", 1))
     if by is None:
         raise Refused("the factor is unknown")
     return sum_of(typed_of(call.args["other"]).type, times(linear(call.tensor("self"), "a difference"), -by))
@@ -128,7 +129,7 @@ def multiply(call: Call) -> Type:
     """x · y."""
     left, right = call.args["self"], call.args["other"]
     for x, y in ((left, right), (right, left)):
-        by = _number(y)
+        by = number(y)
         if isinstance(x, Typed) and by is not None and not isinstance(y, Typed):
             return times(linear(x, "a multiple"), by) if not (by == 0) else Type(tuple(constant(size(a)) for a in x.axes), zero=True)
     return product_of(typed_of(left).type, typed_of(right).type)
@@ -139,7 +140,7 @@ def divide(call: Call) -> Type:
     x, y = typed_of(call.args["self"]), typed_of(call.args["other"])
     if call.get("rounding_mode") is not None:
         return Type(apply_each([numbers(x.type), numbers(y.type)]))
-    by = _number(call.args["other"])
+    by = number(call.args["other"])
     if isinstance(by, int | Fraction) and by != 0:
         return times(linear(x, "a quotient"), Fraction(1) / by)
     for axis in numbers(replace(y.type, sign=()), "a quotient").axes:
@@ -183,7 +184,7 @@ def choose(condition: Type, x: Type, y: Type) -> Type:
         x, y = (x, y) if y.zero else (y, x)
         if x.points is not None:
             raise Refused("positions on a set meet the number 0")
-        axes = together(x, y, "zero")
+        axes = together(x, y, "or zero")
     else:
         if (x.points, x.sign) != (y.points, y.sign):
             raise Refused(f"a choice between {x} and {y}")

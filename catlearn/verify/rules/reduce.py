@@ -62,14 +62,20 @@ def total(x: Type, dims: Sequence[int], keep: bool, mean: bool) -> Type:
 
 def summation(call: Call) -> Type:
     """sum, over some axes or all."""
-    x = call.tensor("self")
-    return total(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), mean=False)
+    return _total(call, mean=False)
 
 
 def average(call: Call) -> Type:
     """mean, over some axes or all."""
+    return _total(call, mean=True)
+
+
+def _total(call: Call, mean: bool) -> Type:
     x = call.tensor("self")
-    return total(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), mean=True)
+    dims, keep = dims_of(x, call.get("dim")), bool(call.get("keepdim", False))
+    if x.value.kind == "float" and call.outs[0].kind != "float":  # each entry is rounded first
+        return symmetric(x.type, dims, keep, "a sum of rounded numbers")
+    return total(x.type, dims, keep, mean)
 
 
 def symmetric_reduction(call: Call) -> list[Typing]:
@@ -174,6 +180,8 @@ def sorting(call: Call) -> list[Typing]:
     d = call.axis("dim", x)
     for i, axis in enumerate(numbers(x.type, "an order").axes):
         require_set(axis, "an order") if i == d else require_entrywise(axis, "an order")
+    if call.get("sorted", True) is not True and not is_plain(x.axes[d]):
+        raise Refused("the largest entries in no stated order")
     n = call.outs[0].shape[d] if x.rank else 1
     found = Type(tuple(plain(n) if i == d else axis for i, axis in enumerate(x.axes)))
     return positions(call, x.type, d, found)
@@ -187,6 +195,8 @@ def argsorting(call: Call) -> list[Typing]:
 def trace(call: Call) -> Type:
     """The sum of a diagonal."""
     x = call.tensor("self")
+    if x.value.shape[0] != x.value.shape[1] and not all(map(is_plain, x.axes)):
+        raise Refused("the trace of a matrix that is not square")
     return total(diagonal_of(x.type, 0, 1), [0], False, mean=False)
 
 
@@ -227,6 +237,8 @@ def diag_embed(call: Call) -> Type:
     axis = require_set(x.axes[-1], "a diagonal matrix")
     if call.args["offset"] != 0 or x.type.points is not None:
         raise Refused("a diagonal matrix beside the main diagonal, or of positions")
+    if any(f.shift != 0 for a in x.axes for f in a):
+        raise Refused("zeros are put beside translated numbers")
     rest = list(x.axes[:-1])
     for k in sorted((i, j)):
         rest.insert(k, axis)
@@ -252,7 +264,7 @@ std_mean.correction logsumexp.default max.default min.default median.default nan
 _ORDERED = "cumprod.default logcumsumexp.default cummax.default cummin.default".split()
 _NORMS = """linalg_vector_norm.default norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype
 frobenius_norm.dim""".split()
-_SOFTMAXES = "softmax.int _softmax.default log_softmax.int _log_softmax.default special_softmax.int".split()
+_SOFTMAXES = "softmax.int _softmax.default log_softmax.int _log_softmax.default special_softmax.default".split()
 
 ROWS: dict[str, Rule] = {
     **{f"aten.sum.{o}": summation for o in ("default", "dim_IntList")},
@@ -263,9 +275,9 @@ ROWS: dict[str, Rule] = {
     **{f"aten.{name}": ordered for name in _ORDERED},
     **{f"aten.{name}": linear_ordered for name in ("cumsum.default", "flip.default")},
     "aten.roll.default": roll,
-    **{f"aten.{name}": extreme for name in ("max.dim", "min.dim", "median.dim", "mode.default")},
+    **{f"aten.{name}": extreme for name in ("max.dim", "min.dim", "median.dim", "nanmedian.dim", "mode.default", "kthvalue.default")},
     **{f"aten.{name}": argument for name in ("argmax.default", "argmin.default")},
-    **{f"aten.{name}": sorting for name in ("sort.default", "topk.default")},
+    **{f"aten.{name}": sorting for name in ("sort.default", "sort.stable", "topk.default")},
     **{f"aten.{name}": argsorting for name in ("argsort.default", "argsort.stable")},
     "aten.trace.default": trace,
     "aten.diagonal.default": diagonal,
