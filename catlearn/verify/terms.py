@@ -5,7 +5,8 @@ row in ``rules.layers`` types it from these, with the coefficients as any plain 
 computed, and no cell on coefficients can break it. Every other box is what its own torch rule does, traced: one vocabulary for terms and
 modules, and nothing assumed. All parameters are plain; a state is a buffer of any value.
 
-Law: the program is that of the compiled term, box by box, for all sizes that are symbols. **This file is trusted**, as ``program`` and ``marking`` are.
+Law: the program is that of the compiled term, box by box, for all sizes that are symbols. **This file is trusted**, as are ``program`` and
+``marking``.
 
 >>> import catlearn as cl
 >>> n = cl.dim("n", min=4)
