@@ -20,12 +20,12 @@ from catlearn.core.sizes import Poly, dims, evaluate
 from catlearn.core.term import Term
 from catlearn.errors import BadCertificate
 from catlearn.interop.trace import trace
-from catlearn.meanings.module import compile
 from catlearn.verify.certificate import decode
 from catlearn.verify.kernel import Program, Proof
 from catlearn.verify.kernel import check as recheck
 from catlearn.verify.program import exported
 from catlearn.verify.report import Report
+from catlearn.verify.terms import term_program
 
 
 def check(certificate: Mapping[str, Any] | str | Path, f: Any) -> Report:
@@ -92,7 +92,8 @@ def program_of(program: Program, f: Any) -> Program | str:
     if isinstance(f, ExportedProgram):
         return _guarded(lambda: exported(f, shapes).program)
     if isinstance(f, Term):
-        f = compile(f)
+        front = next((v.shape[: len(v.shape) - len(w.axes)] for v, w in zip(data, f.dom, strict=False) if w.kind == "float"), ())
+        return _guarded(lambda: term_program(f, front).program)
     sizes = {d.name: max(5, d.min) + 2 * i for i, d in enumerate(sorted({d for shape in shapes for n in shape for d in dims(n)}))}
     dtype = next((p.dtype for p in f.parameters() if p.is_floating_point()), torch.float32) if isinstance(f, nn.Module) else torch.float32
     kinds = {"float": dtype, "index": torch.int64, "bool": torch.bool}

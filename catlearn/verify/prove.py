@@ -29,6 +29,7 @@ from catlearn.verify.report import Line, Report
 from catlearn.verify.rules import IN_DISTRIBUTION
 from catlearn.verify.search import Failure, Search
 from catlearn.verify.surviving import surviving
+from catlearn.verify.terms import term_program
 
 
 def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (), samples: int = 0) -> Report:
@@ -82,7 +83,7 @@ def _program(f: Any, dom: Space, cod: Space, batch: tuple[Size, ...]) -> tuple[E
     """The program of f, something to call, and whether it is in training mode."""
     if isinstance(f, Term):
         _same_wires(f, dom, cod)
-        f = compile(f)
+        return term_program(f, batch), compile(f), False
     if not callable(f):
         raise BadClaim(f"{f!r} is no module, no function and no term")
     sizes = claims.example_sizes(dom, batch)

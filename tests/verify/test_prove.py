@@ -241,3 +241,18 @@ def test_sampling_is_called_sampling() -> None:
     report = cl.verify.equivariant(quadratic, x, cl.R(), samples=20)
     assert report.verdict == "sampled" and not report and "comparisons" in report.reason
     assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), samples=20).verdict == "refuted"
+
+
+def test_the_example_of_the_design_is_proved_and_its_mutant_refuted() -> None:
+    G = cl.S(n)
+    x, h = cl.space(G, 3), G.space(1, channels=8)
+    net = cl.equivariant(x, h) >> cl.relu >> cl.equivariant(h, h) >> cl.relu >> cl.equivariant(h, cl.R(1))
+    report = cl.verify.equivariant(net, dom=x, cod=cl.R(1), batch=2)
+    assert report and "every n ≥ 2" in report.claim and cl.verify.check(report.certificate or {}, net)
+    other = cl.equivariant(x, h) >> cl.relu >> cl.equivariant(h, cl.R(1))
+    assert not cl.verify.check(report.certificate or {}, other)
+    fixed = cl.S(4).space(1, channels=3)
+    places = torch.arange(4.0)[:, None]
+    mutant = cl.equivariant(fixed, fixed) >> cl.box("numbered", fixed, fixed, torch=lambda x: x + places)
+    refuted = cl.verify.equivariant(mutant, dom=fixed, cod=fixed)
+    assert refuted.verdict == "refuted" and refuted.where is not None
