@@ -35,6 +35,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
+from torch.utils import _pytree as pytree
 
 from catlearn import errors
 from catlearn.core.sizes import Poly, dims
@@ -67,13 +68,27 @@ def trace(module: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, 
     least its ``min``. Raises ``CannotTrace`` with the line of the user's source where the module looks at data, or fixes such a size,
     or fails.
     """
-    args, kwargs = tuple(args), dict(kwargs or {})
+    places, named = _apart((tuple(args), dict(kwargs or {})))
     model = module if isinstance(module, nn.Module) else Function(module)
-    shapes = _shapes(model, args, kwargs, dynamic)
+    shapes = _shapes(model, places, named, dynamic)
     try:
-        return _export(model, args, kwargs, shapes)
+        return _export(model, places, named, shapes)
     except Exception as error:
-        raise _explained(error, _title(module), model, (args, kwargs, shapes)) from error
+        raise _explained(error, _title(module), model, (places, named, shapes)) from error
+
+
+def _apart(inputs: Any) -> Any:
+    """The inputs with a tensor that is given twice copied: torch would take the two for one input, and mix them up ever after."""
+    seen: set[int] = set()
+
+    def copied(x: Any) -> Any:
+        if not isinstance(x, torch.Tensor):
+            return x
+        again = id(x) in seen
+        seen.add(id(x))
+        return x.detach().clone().requires_grad_(x.requires_grad) if again else x
+
+    return pytree.tree_map(copied, inputs)
 
 
 def _export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any) -> ExportedProgram:

@@ -13,6 +13,7 @@ True
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,9 @@ def categorify(module: Callable[..., Any], *inputs: Any, dynamic: Any = None, **
     try:
         term = Assembly(Reader(program, model, twins, specs).run()).term()
     except NeedsFunctions:
-        program = program.run_decompositions({})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
+            program = program.run_decompositions({})
         term = Assembly(Reader(program, model, None, specs).run()).term()
     object.__setattr__(term, "training", model.training)
     return term

@@ -24,7 +24,7 @@ from catlearn.interop.categorify.ask import Frame, axes, draws, flat, frames, ki
 from catlearn.interop.categorify.aten import Aten, Named, Place, Sized, given
 from catlearn.interop.categorify.boxes import Keep, RunningNorm
 from catlearn.interop.categorify.inplace import NeedsFunctions, functional
-from catlearn.interop.categorify.modes import Twins, arguments, checks, merged, through
+from catlearn.interop.categorify.modes import Twins, arguments, calls, counted, merged, through
 from catlearn.interop.categorify.symbols import Symbols, expr
 from catlearn.meanings.build import Builder
 
@@ -58,9 +58,11 @@ class Reader(Builder):
     def run(self) -> Reading:
         placeholders = [node for node in self.program.graph.nodes if node.op == "placeholder"]
         self.inputs(dict(zip(placeholders, self.program.graph_signature.input_specs, strict=True)))
-        for node in self.program.graph.nodes:
-            if node.op in ("call_function", "get_attr") and not checks(node) and through(node) is node:
-                self.call(node)
+        for node in calls(self.program):
+            self.call(node)
+        owners = set(self.reading.states.values())
+        if any(node.users and name.rpartition(".")[0] not in owners for node, name in counted(self.program).items()):
+            raise NeedsFunctions  # batches are counted where no box of ours counts them
         self.outputs()
         return self.reading
 
@@ -115,10 +117,8 @@ class Reader(Builder):
     def keep(self, name: str, args: tuple[int, ...]) -> Any:
         """A reading of a buffer that the module changes, or (with a value) a writing to it; both stand outside all scopes."""
         value, frames, self.frames = self.reading.values[name], self.frames, ()
-        op = Keep(Wire(axes(value.shape), kind(value)), value.detach(), bool(args))
-        outs = self.node(op, args)
-        self.reading.states[id(self.graph.root.items[-1])] = name
-        self.frames = frames
+        outs = self.node(Keep(Wire(axes(value.shape), kind(value)), value.detach(), bool(args)), args)
+        self.reading.states[id(self.graph.root.items[-1])], self.frames = name, frames
         return outs[0] if outs else None
 
     def type(self, value: Any) -> Wire:
@@ -189,7 +189,9 @@ class Reader(Builder):
 
     def known(self, node: fx.Node, target: Any, args: list[Any], expected: list[Wire]) -> tuple[int, ...] | None:
         """The wires that the table's rule for this overload makes, if there is one and it fits; nothing is left of it otherwise."""
-        if str(target) == "aten.batch_norm.default" and (outs := self.norm(node, args)) is not None:
+        if str(target) == "aten.batch_norm.default" and args[3] is not None:
+            if (outs := self.norm(node, args)) is None and args[5] is not False:
+                raise NeedsFunctions  # it changes running statistics that are no buffers of its own
             return outs
         rule = RULES.get(str(target))
         if rule is None:
@@ -230,10 +232,10 @@ class Reader(Builder):
         if None in names or any(len(a.users) > 1 for a in raw[3:5]):
             return None
         prefix = str(names[0]).rpartition(".")[0]
-        keys = [name for name in (*names, f"{prefix}.num_batches_tracked") if name in self.reading.values]
-        op = RunningNorm(args[5], args[6], args[7], args[1] is not None, tuple(self.reading.values[str(name)].detach() for name in keys))
+        keys = [str(name) for name in (*names, f"{prefix}.num_batches_tracked") if name in self.reading.values]
+        op = RunningNorm(args[5], args[6], args[7], args[1] is not None, tuple(self.reading.values[name].detach() for name in keys))
         data = (args[0].wire, *(w.wire for w in args[1:3] if w is not None))
-        if [str(key).rpartition(".")[2] for key in keys] != list(op.state_names):
+        if keys != [f"{prefix}.{short}" for short in op.state_names]:
             return None
         outs = self.node(op, data)
         self.reading.states[id(self.graph.root.items[-1])] = prefix

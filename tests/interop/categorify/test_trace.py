@@ -96,3 +96,9 @@ def test_training_mode_is_kept():
     kinds = [next(node.args[2] for node in trace(layer.train(mode), (torch.ones(3),)).graph.nodes if node.op == "call_function")
              for mode in (True, False)]  # fmt: skip
     assert kinds == [True, False] and not layer.training
+
+
+def test_a_tensor_given_twice_is_two_inputs():
+    x, y = torch.randn(3), torch.randn(3)
+    program = trace(lambda a, b: a - 2 * b, (x, x))
+    torch.testing.assert_close(program.module()(x, y), x - 2 * y)
