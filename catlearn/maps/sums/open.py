@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from catlearn.maps.outliving import constant
 from catlearn.maps.sums.family import Family
@@ -92,10 +93,12 @@ def mixed(given: list[Tensor], weight: Tensor, cells: tuple[int, ...], turns: tu
     """The patterns of the output at one waist: one product for all turns, of which each is turned back."""
     count, c_out, c_in = weight.shape
     some = torch.cat([weight, weight.new_zeros(1, c_out, c_in)]) if -1 in table else weight
-    which = [count if number < 0 else number for number in table]
+    many, sources, targets = cells
+    each = [table[(t * sources + p) * targets + q] for t in range(many) for q in range(targets) for p in range(sources)]
+    which = [count if number < 0 else number for number in each]
     some = some.narrow(0, which[0], len(which)) if which == list(range(which[0], which[0] + len(which))) else some[which]
-    matrix = some.view(*cells, c_out, c_in).permute(1, 4, 0, 2, 3).reshape(cells[1] * c_in, cells[0] * cells[2] * c_out)
-    parts = (torch.cat(given, -1) @ matrix).split(c_out, -1)
+    rows = some.view(many * targets, sources, c_out, c_in).transpose(1, 2).reshape(many * targets * c_out, sources * c_in)
+    parts = linear(torch.cat(given, -1), rows).split(c_out, -1)  # rows of the weight are copied whole, which vectorises
     return [
         sum((turned(parts[i * cells[2] + number], turn) for i, turn in enumerate(turns[1:], 1)), turned(parts[number], turns[0]))
         for number in range(cells[2])
