@@ -1,7 +1,7 @@
 """``zero``: whether a formula is 0 for all values of its variables. It answers no where it cannot tell.
 
 A polynomial is expanded, a quotient brought over one denominator; exp, max and other functions count as variables of their own, once
-their arguments are expanded, after max has been written with absolute values.
+their arguments are expanded, after max has been written with absolute values and tanh with exp.
 
 >>> import sympy
 >>> x, y = sympy.symbols("x y", real=True)
@@ -29,7 +29,8 @@ def zero(formula: Any) -> bool:
         return False
     if sympy.expand(formula) == 0:
         return True
-    plain = sympy.expand(formula.rewrite(sympy.Abs)) if formula.has(sympy.Max) else sympy.expand(formula)
+    plain = formula.rewrite(sympy.Abs) if formula.has(sympy.Max) else formula
+    plain = sympy.expand(plain.rewrite(sympy.exp) if plain.has(sympy.tanh) else plain)
     if plain == 0:
         return True
     top = sympy.fraction(sympy.together(plain))[0]

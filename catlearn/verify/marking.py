@@ -105,7 +105,7 @@ class Closed(Op):
         sizes = "".join(f"{e.size(n)}, " for wire in e.cod for n in wire.shape)
         ranks, kinds = [len(wire.axes) for wire in e.cod], [wire.kind for wire in e.cod]
         order = len(wires[lead].axes) if lead >= 0 else 0
-        return f"{e.object('opaque', _opaque)}([{', '.join(args)}], {str(self.of)!r}, ({sizes}), {ranks}, {kinds}, {lead}, {order})"
+        return f"{e.object('opaque', _opaque)}([{', '.join(args)}], {self.of.name!r}, ({sizes}), {ranks}, {kinds}, {lead}, {order})"
 
 
 def _labels(wire: Wire) -> list[str]:
