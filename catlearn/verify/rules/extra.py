@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from catlearn.verify.rules import pointwise, shape
+from catlearn.verify.rules import joins, pointwise
 from catlearn.verify.rules.call import Call, Rule, Typing, typed_of
 from catlearn.verify.types import Refused, Type, constant, size
 
@@ -41,7 +41,7 @@ def narrow(call: Call) -> Sequence[Typing] | Type:
     if not isinstance(start, int) or not isinstance(length, int) or start < 0:
         raise Refused("a part of unknown place is taken out")
     args = {"self": call.args["self"], "dim": call.args["dim"], "start": start, "end": start + length, "step": 1}
-    return shape.ROWS["aten.slice.Tensor"](replace(call, op="aten.slice.Tensor", args=args))
+    return joins.ROWS["aten.slice.Tensor"](replace(call, op="aten.slice.Tensor", args=args))
 
 
 ROWS: dict[str, Rule] = {
