@@ -52,6 +52,7 @@ class Function(nn.Module):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
+        self.function = function
         try:
             inspect.signature(function)
             self.forward = function
@@ -172,6 +173,7 @@ def _symbol(size: Any, table: dict[str, Any]) -> Any:
 
 
 def _title(module: Any) -> str:
+    module = getattr(module, "function", module) if isinstance(module, Function) else module
     return type(module).__name__ if isinstance(module, nn.Module) else getattr(module, "__name__", type(module).__name__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from catlearn.core.sizes import Poly, dims
+from catlearn.core.source import Source
 from catlearn.core.spaces import Axis
 from catlearn.interop.categorify.aten import Place, Sized
 
@@ -59,6 +61,12 @@ def moved(a: Any, at: Mapping[int, int]) -> Any:
     if isinstance(a, Sized):
         return Sized(a.text, tuple((name, at[i], axis) for name, i, axis in a.where))
     return tuple(moved(v, at) for v in a) if isinstance(a, tuple) else a
+
+
+def line(node: fx.Node) -> Source | None:
+    """The line of the module's source that made a call."""
+    found = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    return Source(found[-1][0], int(found[-1][1])) if found else None
 
 
 def frames(node: fx.Node) -> tuple[Frame, ...]:

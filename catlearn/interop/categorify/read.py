@@ -20,8 +20,9 @@ from catlearn.core.graph import Graph, Node
 from catlearn.core.op import Op, Param, typecheck
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.interop.categorify import moves, rules, table
-from catlearn.interop.categorify.ask import Frame, axes, draws, flat, frames, kind, moved, symbols_in, tensors, tensors_of
+from catlearn.interop.categorify.ask import Frame, axes, draws, flat, frames, kind, line, moved, symbols_in, tensors, tensors_of
 from catlearn.interop.categorify.aten import Aten, Named, Place, Sized, given
+from catlearn.interop.categorify.blocks import enter
 from catlearn.interop.categorify.boxes import Keep, RunningNorm
 from catlearn.interop.categorify.inplace import NeedsFunctions, functional
 from catlearn.interop.categorify.modes import Twins, arguments, calls, counted, merged, through
@@ -47,7 +48,7 @@ class Reader(Builder):
     def __init__(self, program: ExportedProgram, module: nn.Module, twins: Twins | None, specs: Mapping[str, Any]) -> None:
         super().__init__(Graph())
         self.program, self.module, self.twins, self.specs = program, module, twins, specs
-        self.symbols = Symbols()
+        self.symbols, self.owner = Symbols(), program.graph_module
         self.env: dict[fx.Node, Any] = {}
         self.base: dict[fx.Node, fx.Node] = {}  # the result of a change in place → what was changed
         self.reading = Reading(self.graph, [])
@@ -138,7 +139,7 @@ class Reader(Builder):
     def call(self, node: fx.Node) -> None:
         value = node.meta.get("val")
         if node.op == "get_attr":
-            held = getattr(self.program.graph_module, str(node.target))
+            held = getattr(self.owner, str(node.target))
             self.env[node] = ("given", held, False) if isinstance(held, torch.Tensor) else held
         elif node.target is operator.getitem:
             source: Any = self.wire_of(node.args[0])  # type: ignore[arg-type]
@@ -146,7 +147,7 @@ class Reader(Builder):
         elif not tensors(value):
             self.scalar(node, value)
         else:
-            self.frames = frames(node)
+            self.frames, self.source = frames(node), line(node)
             self.env[node] = self.computed(node, value)
 
     def scalar(self, node: fx.Node, value: Any) -> None:
@@ -158,8 +159,7 @@ class Reader(Builder):
 
     def computed(self, node: fx.Node, value: Any) -> Any:
         if not isinstance(node.target, torch._ops.OpOverload):
-            hint = "hand that part over as one box: cl.from_module(module, dom, cod)"
-            raise errors.CannotTrace(f"categorify does not enter {node.target}", next=hint)
+            return enter(self, node)
         target, changed = functional(node, self.base)
         args = [self.value(a) for a in self.merged(node)]
         expected = [self.type(v) for v in flat(value)]
@@ -175,7 +175,7 @@ class Reader(Builder):
         return found
 
     def merged(self, node: fx.Node) -> list[Any]:
-        theirs = arguments(self.twins[node] if self.twins is not None else node)
+        theirs = arguments((self.twins or {}).get(node, node))
         return [merged(a, b, self.module.training) for a, b in zip(arguments(node), theirs, strict=True)]
 
     def value(self, a: Any) -> Any:

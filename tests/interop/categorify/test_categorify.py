@@ -290,6 +290,39 @@ def test_it_goes_through_torch_compile_export_and_half_precision():
     torch.testing.assert_close(model.double()(x.double()), module.double()(x.double()))
 
 
+class Quiet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            y = self.first(x).tanh()
+        with torch.autocast("cpu", enabled=False):
+            z = self.second(x)
+        return y * z
+
+
+def test_blocks_without_gradients_are_entered_and_cut():
+    module = Quiet().eval()
+    _, model = back(module, torch.randn(2, 3))
+    assert model.second.weight.grad is not None and model.first.weight.grad is None
+
+
+def test_control_flow_of_torchs_own_is_refused_by_name():
+    def branch(x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda t: t * 2, lambda t: t - 1, (x,))
+
+    with pytest.raises(cl.errors.CannotTrace, match="from_module"):
+        cl.categorify(branch, torch.randn(3))
+
+
+def test_boxes_know_the_line_that_made_them():
+    term = cl.categorify(Tied().eval(), torch.tensor([1, 2]))
+    lines = {str(node.source) for node in term.graph.nodes if node.op.key == "tanh"}
+    assert len(lines) == 1 and "test_categorify.py:" in lines.pop()
+
+
 def test_bad_input():
     with pytest.raises(cl.errors.CannotTrace, match=r"test_categorify\.py"):
         cl.categorify(lambda x: x if x.sum() > 0 else -x, torch.randn(3))
