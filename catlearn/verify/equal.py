@@ -7,7 +7,7 @@ Three things are tried, and the answer says which one decided:
 * a **polynomial identity**: the formulas of all outputs are subtracted over exact rationals and the differences expand to 0 (sympy), for
   all inputs and parameters where both are defined, at fixed sizes. Functions like exp and max are taken as they are.
 
-Parameters are matched by their names. Laws: reflexive, symmetric; ``>>`` and ``@`` keep equal terms equal.
+Parameters are matched by their names; numbers written in a term are the decimals that they print as. Laws: reflexive, symmetric; ``>>`` and ``@`` keep equal terms equal.
 
 >>> import catlearn as cl
 >>> x = cl.R(2)
@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -35,13 +37,14 @@ import numpy as np
 from catlearn import errors
 from catlearn.core.equality import same
 from catlearn.core.sizes import Dim, evaluate
+from catlearn.core.spaces import Group, Wire
 from catlearn.core.term import Term
 from catlearn.meanings.exact import base_of
 from catlearn.verify.identities import zero
 from catlearn.verify.witness import Point, Witness, run, wires_of
 from catlearn.verify.witness import witness as find
 
-LARGE = 4096  # numbers on the wires of both terms that are written as formulas
+LARGE, CASES = 4096, 64  # numbers on the wires of both terms that are written as formulas; choices of integers that are tried
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def equal(f: Term, g: Term, sizes: Mapping[str, int] | None = None) -> Equality:
     answer = same(f, g)
     if answer:
         return _canonical(answer.renaming, free, sizes)
+    _matched(f, g)
     where = "for " + (", ".join(f"{k} = {v}" for k, v in sizes.items()) if sizes else "these sizes")
     where = f"for every {', '.join(f'{d.name} ≥ {d.min}' for d in free)}" if free else where
     first = f"their canonical forms differ {str(answer.difference).splitlines()[0]}"
@@ -152,6 +156,9 @@ def _comparable(f: Any, g: Any) -> None:
             raise errors.BadClaim(
                 f"f and g {what} different spaces", [f"f: {a}", f"g: {b}"], "only arrows between the same spaces can be equal"
             )
+
+
+def _matched(f: Term, g: Term) -> None:
     for name in f.params.keys() & g.params.keys():
         if f.params[name].wire != g.params[name].wire:
             rows = [f"f: {f.params[name].space}", f"g: {g.params[name].space}"]
@@ -181,35 +188,59 @@ def _canonical(renaming: Mapping[str, str], free: Sequence[Dim], sizes: Mapping[
 
 
 def _identity(f: Term, g: Term, sizes: Mapping[str, int], where: str, symbolic: bool, first: str) -> Equality:
-    """Whether all outputs have the same formulas at these sizes."""
-    wires, claim = wires_of(f, g), f"f = g {where}"
-    count = sum(int(np.prod([evaluate(n, sizes, "equal") for n in w.shape])) for t in (f, g) for w in t.graph.wires)
+    """Whether all outputs have the same formulas at these sizes, for each value of integer inputs."""
+    unknown = Equality("unknown", f"f = g {where}", reason=f"{first}; no witness was found, and ")
+    count = sum(prod(evaluate(n, sizes, "equal") for n in w.shape) for t in (f, g) for w in t.graph.wires)
     if count > LARGE:
-        return Equality("unknown", claim, reason=f"{first}; no witness was found, and {count:,} numbers are too many for formulas")
-    if any(wire.kind != "float" for wire in wires.values()):
-        return Equality("unknown", claim, reason=f"{first}; no witness was found, and integer inputs have no formulas")
-    o: Any = base_of("sympy")
-    point: Point = {}
-    for name, wire in wires.items():
-        array = np.empty([evaluate(n, sizes, "equal") for n in wire.shape], object)
-        for i in np.ndindex(array.shape):
-            array[i] = o.symbol(f"{name}{list(i)}")
-        point[name] = array
-    try:
-        outs = [run(base_of("sympy"), t, [point[f"x{k}"] for k in range(len(t.dom))], {n: point[f"param {n}"] for n in t.params}, sizes)
-                for t in (f, g)]  # fmt: skip
-    except errors.NoRule as error:
-        return Equality("unknown", claim, reason=f"{first}; no witness was found, and {str(error).splitlines()[0]}")
-    for a, b in zip(*outs, strict=True):
-        for i in np.ndindex(a.array.shape):
-            if not zero(a.array[i] - b.array[i]):
-                at = f" at {list(i)}" if i else ""
-                return Equality("unknown", claim, reason=f"{first}; no witness was found, and the formulas{at} are not seen to be equal")
+        return _because(unknown, f"{count:,} numbers are too many for formulas")
+    points = _symbols(wires_of(f, g), sizes)
+    if points is None:
+        return _because(unknown, "integer inputs have too many values")
+    for point in points:
+        try:
+            left, right = (run(base_of("sympy"), t, *_split(t, point), sizes) for t in (f, g))
+        except errors.NoRule as error:
+            return _because(unknown, str(error).splitlines()[0])
+        for a, b in zip(left, right, strict=True):
+            for i in np.ndindex(a.array.shape):
+                if not zero(a.array[i] - b.array[i]):
+                    return _because(unknown, f"the formulas{f' at {list(i)}' if i else ''} are not seen to be equal")
     if symbolic:
-        return Equality(
-            "unknown", claim, reason=f"{first}; equal for {_listed(sizes)}, by polynomial identity, which says nothing of larger sizes"
-        )
+        return _because(unknown, f"they are equal for {_listed(sizes)}, by polynomial identity, which says nothing of larger sizes")
     return Equality("proved", f"f = g {where}, all inputs and all parameters, wherever both are defined", "polynomial identity")
+
+
+def _because(answer: Equality, why: str) -> Equality:
+    return replace(answer, reason=answer.reason + why)
+
+
+def _split(term: Term, point: Point) -> tuple[list[Any], dict[str, Any]]:
+    """The inputs and the parameters of a term at a point."""
+    return [point[f"x{k}"] for k in range(len(term.dom))], {name: point[f"param {name}"] for name in term.params}
+
+
+def _symbols(wires: Mapping[str, Wire], sizes: Mapping[str, int]) -> list[Point] | None:
+    """Points with a variable for every real number, one for each way to choose the integers; None if there are too many."""
+    o: Any = base_of("sympy")
+    general: Point = {name: np.empty([evaluate(n, sizes, "equal") for n in wire.shape], object) for name, wire in wires.items()}
+    places: list[tuple[str, tuple[int, ...]]] = []
+    ranges: list[range] = []
+    for name, wire in wires.items():
+        bound = 2 if wire.kind == "bool" else wire.bound.n if isinstance(wire.bound, Group) else wire.bound
+        for i in np.ndindex(general[name].shape):
+            general[name][i] = o.symbol(f"{name}{list(i)}")
+            if wire.kind != "float":
+                places.append((name, i))
+                ranges.append(range(CASES + 1 if bound is None else evaluate(bound, sizes, "equal")))
+    if prod(map(len, ranges)) > CASES:
+        return None
+    points = []
+    for values in product(*ranges):
+        point = {name: array.copy() for name, array in general.items()}
+        for (name, i), value in zip(places, values, strict=True):
+            point[name][i] = value
+        points.append(point)
+    return points
 
 
 __all__ = ["Equality", "Witness", "commutes", "equal"]
