@@ -7,7 +7,8 @@ Three things are tried, and the answer says which one decided:
 * a **polynomial identity**: the formulas of all outputs are subtracted over exact rationals and the differences expand to 0 (sympy), for
   all inputs and parameters where both are defined, at fixed sizes. Functions like exp and max are taken as they are.
 
-Parameters are matched by their names; numbers written in a term are the decimals that they print as. Laws: reflexive, symmetric; ``>>`` and ``@`` keep equal terms equal.
+Parameters are matched by their names; numbers written in a term are the decimals that they print as. Laws: reflexive, symmetric; ``>>``
+and ``@`` keep equal terms equal.
 
 >>> import catlearn as cl
 >>> x = cl.R(2)

@@ -1,4 +1,4 @@
-"""Boxes that stand in a program as one node: those of ``cl.equivariant``, and those that cannot be traced.
+"""Boxes that stand in a program as one node: those of ``cl.equivariant``, sums of diagrams, and those that cannot be traced.
 
 The nodes are calls of two operators that exist for this only and are never run: ``catlearn.equivariant``, with the groups on the axes as
 data (its row is in ``rules.layers``), and ``catlearn.opaque``, which has no row. **This file is trusted**, as ``program`` is.
@@ -12,7 +12,7 @@ data (its row is in ``rules.layers``), and ``catlearn.opaque``, which has no row
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -22,9 +22,12 @@ import torch
 
 from catlearn.boxes.constant import Constant
 from catlearn.boxes.equivariant import Equivariant
+from catlearn.boxes.mapped import Mapped
 from catlearn.core.graph import Graph, Node, Region
 from catlearn.core.op import Op
 from catlearn.core.spaces import Space, Wire
+from catlearn.maps.combine import Many, Scaled
+from catlearn.maps.drawn import Diagram
 from catlearn.symmetry.elements import LINEAR
 
 DTYPES = {"float": None, "index": torch.int64, "bool": torch.bool}
@@ -33,7 +36,7 @@ DTYPES = {"float": None, "index": torch.int64, "bool": torch.bool}
 @torch.library.custom_op(
     "catlearn::equivariant",
     mutates_args=(),
-    schema="(Tensor x, Tensor weight, Tensor? bias, str[] dom, str[] cod, int lead, SymInt[] shape, int rank, str drift) -> Tensor",
+    schema="(Tensor x, Tensor? weight, Tensor? bias, str[] dom, str[] cod, int lead, SymInt[] shape, int rank, str drift) -> Tensor",
 )
 def _equivariant(x: Any, weight: Any, bias: Any, dom: Any, cod: Any, lead: int, shape: Any, rank: int, drift: str) -> Any:
     raise NotImplementedError("this node stands for cl.equivariant in a proof, and is never run")
@@ -86,6 +89,56 @@ class Marked(Op):
 
 
 @dataclass(frozen=True)
+class Drawn(Op):
+    """A sum of diagrams without parameters, ``cl.linear(map)``, that is written as one node."""
+
+    of: Mapped
+    kind: str
+    n: int
+
+    def infer(self, dom: Space) -> Space:
+        return self.of.infer(dom)
+
+    def torch(self, e: Any, x: str) -> str:
+        dom, cod = ([f"{self.kind}({self.n})"] * len(shape) for shape in (self.of.map.dom, self.of.map.cod))
+        return f"{e.object('marked', _equivariant)}({x}, None, None, {dom}, {cod}, 0, {self.of.map.cod}, {len(dom)}, '')"
+
+
+def drawn(op: Mapped) -> Op:
+    """The box as one node if it is made of diagrams of one size, all of which commute with one group; else as it is."""
+    leaves, stack = [], [op.map]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, Many):
+            stack += top.maps
+        elif isinstance(top, Scaled):
+            stack.append(top.of)
+        elif isinstance(top, Diagram):
+            leaves.append(top)
+        else:
+            return op
+    kinds = [kind for kind in _COMMUTES if all(_COMMUTES[kind](d) for d in leaves)]
+    return Drawn(op, kinds[0], leaves[0].n) if kinds and len({d.n for d in leaves}) == 1 else op
+
+
+def _pairs(d: Diagram) -> bool:
+    return not d.arcs and all(len(block) == 2 for block in d.deltas)
+
+
+def _crosses(d: Diagram, block: Sequence[int]) -> bool:
+    return min(block) < d.l <= max(block)
+
+
+_COMMUTES: dict[str, Callable[[Diagram], bool]] = {  # the largest groups first; permutation matrices are orthogonal
+    "O": lambda d: _pairs(d) and not d.coupons,
+    "Sp": lambda d: not d.coupons and all(len(b) == 2 and _crosses(d, b) for b in d.deltas) and not any(_crosses(d, arc) for arc in d.arcs),
+    "S": lambda d: not d.arcs and not d.coupons,
+    "SO": lambda d: _pairs(d) and all(len(legs) == d.n and all(len(leg) == 1 for leg in legs) for legs in d.coupons),
+    "A": lambda d: not d.arcs,
+}
+
+
+@dataclass(frozen=True)
 class Closed(Op):
     """A box that cannot be traced, written as one node without a row."""
 
@@ -119,7 +172,7 @@ def sealed(graph: Graph) -> Graph:
 
     def mark(node: Node) -> Op:
         if not isinstance(node.op, Equivariant):
-            return node.op
+            return drawn(node.op) if isinstance(node.op, Mapped) else node.op
         dom, weight = graph.wires[node.args[0]], written.get(node.args[1])
         return Marked(node.op, dom, "" if weight is None else _drift(node.op, dom, weight))
 
@@ -155,4 +208,4 @@ def mapped(graph: Graph, to: Callable[[Node], Op]) -> Graph:
     return replace(graph, root=root)
 
 
-__all__ = ["DTYPES", "Closed", "Marked", "mapped", "sealed"]
+__all__ = ["DTYPES", "Closed", "Drawn", "Marked", "drawn", "mapped", "sealed"]

@@ -4,11 +4,14 @@ The numeric check has its own group elements (permutation matrices, orthogonal a
 matrix on each axis of a wire that carries the group.
 """
 
+from functools import reduce
+
 import numpy as np
 import pytest
 import torch
 
 import catlearn as cl
+from catlearn import diagrams, maps
 from catlearn.boxes.cells import positive
 from catlearn.core.spaces import Group, Space
 from catlearn.errors import CannotTrace, SizeUnknown
@@ -181,6 +184,31 @@ def test_translations_pass_where_the_coefficients_are_known():
     claims_of = [isinstance(prove(f, cl.space(G, cl.E(3)), cl.space(G, cl.O(3))), Proof) for f in moved_on]
     shift = [float((f(torch.ones(5, 3)) - f(torch.zeros(5, 3))).abs().max()) for f in moved_on]
     assert claims_of == [s < 1e-6 for s in shift] == [True, False, False]
+
+
+GROUPS = {"S": cl.S(4), "A": cl.A(3), "O": cl.O(3), "SO": cl.SO(3), "Sp": cl.Sp(4)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "k", "l"), [("S", 1, 2), ("A", 1, 2), ("O", 2, 2), ("SO", 2, 1), ("SO", 0, 3), ("Sp", 2, 2), ("Sp", 0, 2)]
+)
+def test_a_sum_of_diagrams_is_one_node_and_proves_its_group_and_not_another_one(kind, k, l):
+    group = GROUPS[kind]
+    made = [maps.diagram(d, group.n) for d in diagrams.basis(kind, group.n, k, l)]
+    f = cl.linear(reduce(lambda a, b: a + b, [(i + 1) * d for i, d in enumerate(made)]))
+    dom, cod = group.space(k), group.space(l)
+    assert [n.op for n in term_program(f).program.nodes] == ["catlearn.equivariant.default"]
+    assert isinstance(prove(f, dom, cod), Proof)
+    assert error(f, dom, cod) < 1e-9
+    other = {"A": cl.S(3), "SO": cl.O(3), "S": cl.O(4), "Sp": cl.O(4)}.get(kind)
+    if other is not None:
+        assert isinstance(prove(f, other.space(k), other.space(l)), Failure)
+        assert error(f, other.space(k), other.space(l)) > 1e-3
+
+
+def test_matchings_commute_with_permutations_too():
+    flip = maps.diagram(diagrams.Brauer(2, 2, [[0, 3], [1, 2]]), 4)
+    assert isinstance(prove(cl.linear(flip), cl.S(4).space(2), cl.S(4).space(2)), Proof)
 
 
 def test_no_cell_on_coefficients_can_break_the_proof():

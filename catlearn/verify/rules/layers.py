@@ -9,8 +9,10 @@ reparametrisation of coefficients can break it.
 Where the coefficients are numbers of the term, ``drift`` is the a with f_w(1 ⊗ t) = a (1 ⊗ t) for a vector t on the one axis of a linear
 group, so a translation by s t becomes one by a s t; otherwise it is empty, and nothing is known of translations.
 
-An element may lie in a subgroup (any group of permutations or none within S(n), SO(n) within O(n)), and acts alike on all axes of its
-group. Sp(n) is closed under transposing, so f_w commutes with the dual action as well.
+Without weight it is a sum of diagrams with fixed coefficients, of which the same holds.
+
+An element may lie in a subgroup (any permutations or none within S(n), SO(n) and permutations within O(n)), and acts alike on all axes
+of its group. Sp(n) is closed under transposing, so f_w commutes with the dual action as well.
 """
 
 from __future__ import annotations
@@ -48,10 +50,10 @@ _WITHIN = {"S": "SAZ", "A": "A", "O": ("O", "SO"), "SO": ("SO",), "Sp": ("Sp",)}
 def equivariant(call: Call) -> list[Typing]:
     """A sum of diagrams; see the module."""
     x, dom, cod, lead = call.tensor("x"), call.args["dom"], call.args["cod"], call.args["lead"]
-    coefficients = [call.tensor("weight")] + ([call.tensor("bias")] if call.args["bias"] is not None else [])
+    coefficients = [call.tensor(name) for name in ("weight", "bias") if call.args[name] is not None]
     if not all(trivial(w.type) for w in coefficients):
         raise Refused("something acts on the coefficients of an equivariant map")
-    shifted = len(coefficients) > 1
+    shifted = call.args["bias"] is not None
     numbers(x.type if shifted else replace(x.type, sign=()), "an equivariant map")
     first = x.rank - call.args["rank"] + lead
     if first < lead or first + len(dom) > x.rank:
@@ -86,11 +88,14 @@ def _ways(call: Call, group: str, axes: Sequence[Axis], n: Size) -> list[Axis]:
     kind = group.split("(")[0]
     if kind not in _WITHIN:
         raise Refused(f"{group} has no diagrams")
-    if kind in "SA":
+    if kind in "SA" or (
+        kind == "O" and axes and all(map(is_set, axes)) and not all(map(is_plain, axes))
+    ):  # permutation matrices are orthogonal
         return _permuting(kind, axes, n, call.world)
     found = list(dict.fromkeys(plain(n) if is_plain(axis) else axis for axis in axes))
     if not found:
         acting = [f for f in call.world if f.kind == "V" and f.size == n and _within(f, kind)]
+        acting += [f for f in call.world if f.kind == "X" and f.size == n and kind == "O"]
         return [plain(n), *((f,) for f in acting), *((replace(f, group=dual(f.group)),) for f in acting if kind == "Sp")]
     (axis, *others) = found
     if is_plain(axis) and not others:
