@@ -1,12 +1,13 @@
 """What came out: a verdict, the claim in one sentence, and what supports it.
 
-``bool(report)`` is true for ``proved`` only. ``print`` says what, why and where; in a notebook the typed graph is shown.
+``bool(report)`` is true for ``proved`` only. ``print`` says what, why and where; in a notebook the typed graph is shown, folded.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import linecache
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,10 +48,15 @@ class Report:
     def __bool__(self) -> bool:
         return self.verdict == "proved"
 
+    @property
+    def line(self) -> str:
+        """The text of the source line at which a proof got stuck; empty if it cannot be read."""
+        return linecache.getline(self.where.file, self.where.line).strip() if self.where else ""
+
     def __str__(self) -> str:
         rows = [f"{_SIGNS[self.verdict]} {self.verdict}: {self.claim}"]
         rows += [f"  because {self.reason}"] if self.reason else []
-        rows += [f"  at      {self.where}"] if self.where else []
+        rows += [f"  at      {self.where}  {self.line}".rstrip()] if self.where else []
         rows += ["  counterexample:", *(f"    {row}" for row in str(self.counterexample).splitlines())] if self.counterexample else []
         rows += [f"  proved for {self.surviving}"] if self.surviving else []
         if self.certificate is not None:
@@ -70,7 +76,9 @@ class Report:
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><td><code>{html.escape(line.op)}</code></td><td>{html.escape(', '.join(line.types))}</td>"
                        f"<td>{html.escape(str(line.source or ''))}</td></tr>" for line in self.typed)  # fmt: skip
-        table = f"<table><tr><th>operator</th><th>how the group acts</th><th>line</th></tr>{rows}</table>" if rows else ""
+        head = "<tr><th>operator</th><th>how the group acts</th><th>line</th></tr>"
+        title = f"the typed graph: {len(self.typed)} operators"
+        table = f"<details><summary>{title}</summary><table>{head}{rows}</table></details>" if rows else ""
         colour = {"proved": "#1a7f37", "refuted": "#cf222e"}.get(self.verdict, "#9a6700")
         return f'<div><pre style="color:{colour};white-space:pre-wrap">{html.escape(str(self))}</pre>{table}</div>'
 
