@@ -35,7 +35,7 @@ def run(module: nn.Module, args: Any, kwargs: Any) -> tuple[list[torch.Tensor], 
 
 def far(a: torch.Tensor, b: torch.Tensor) -> float:
     """The largest difference, relative to the largest entry (an entry of 10⁻³ at least, so that zeros compare to something)."""
-    return 0.0 if not a.numel() else float((a - b).detach().abs().max()) / max(float(a.abs().max()), 1e-3)
+    return 0.0 if not a.numel() else float((a - b).detach().abs().max()) / max(float(a.detach().abs().max()), 1e-3)
 
 
 def difference(module: nn.Module, model: nn.Module, args: Any, kwargs: Any, training: bool) -> tuple[float, float]:
