@@ -140,7 +140,7 @@ def trial(op: str, args: Args, seed: int) -> Trial:
     found = Trial(Call(op, {n: _filled(a, rest) for n, a in args.items()}, (), ()), args, samples)
     outs = tuple(Value(tuple(x.shape), kind_of(x)) for x in found.results(None))
     sized = {n for out in outs for n in out.shape if n > 1}
-    world = tuple(rng.choice([*sets(n)[:3], *others(n)[:3]])[0] for n in sorted(sized))
+    world = tuple(replace(rng.choice([*sets(n)[:3], *others(n)[:3]])[0], shift=0) for n in sorted(sized))
     found.call = replace(found.call, outs=outs, world=world)
     return found
 

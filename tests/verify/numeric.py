@@ -17,6 +17,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -39,6 +40,13 @@ class Element:
 
     seed: int
     known: dict[tuple[str, str, int], Tensor] = field(default_factory=dict)
+    axes: dict[Axis, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    @cache
+    def of(seed: int) -> Element:
+        """The element of a seed, with all that it has computed before."""
+        return Element(seed)
 
     def matrix(self, f: Factor) -> Tensor:
         """How the linear part acts along a factor."""
@@ -58,10 +66,12 @@ class Element:
 
     def along(self, axis: Axis) -> Tensor:
         """How the linear part acts along an axis: factors in row-major order."""
-        found = torch.ones(1, 1, dtype=torch.float64)
-        for f in axis:
-            found = torch.kron(found, self.matrix(f).contiguous())
-        return found
+        if axis not in self.axes:
+            found = torch.ones(1, 1, dtype=torch.float64)
+            for f in axis:
+                found = torch.kron(found, self.matrix(f).contiguous())
+            self.axes[axis] = found
+        return self.axes[axis]
 
     def translation(self, f: Factor) -> Tensor:
         """The vector by which a translated factor moves, once."""
@@ -82,7 +92,9 @@ class Element:
         y = x.to(torch.float64)
         for d, axis in enumerate(type.axes):
             if axis and any(f.kind not in "c*" for f in axis):
-                y = torch.movedim(torch.tensordot(self.along(axis), y, dims=([1], [d])), 0, d)
+                m = self.along(axis)
+                moves = all(f.kind in "c*X+P" for f in axis)  # entries are moved, so that nan and inf stay where they are
+                y = y.index_select(d, m.argmax(1)) if moves else torch.movedim(torch.tensordot(m, y, dims=([1], [d])), 0, d)
         for label in type.sign:
             n = int(re.findall(r"\d+", label)[0])
             y = y * torch.linalg.det(self.matrix(Factor("V", n, label))).round()
@@ -181,13 +193,14 @@ def check_form(type: Type, x: Tensor) -> None:
 def settled(type: Type, x: Tensor) -> tuple[Type, Tensor]:
     """The tensor after a sum over all its ``D`` factors, and its type."""
     wide, axes, d = unfolded(type, x), [], 0
+    count = math.prod(number(f.size) for axis in type.axes for f in axis if f.kind == "D")
     for axis in type.axes:
         kept = []
         for f in axis:
             if f.kind == "D":
                 wide = wide.sum(d)
                 continue
-            kept.append(f)
+            kept.append(replace(f, shift=f.shift * count) if f.shift != 0 else f)  # type: ignore[operator]
             d += 1
         axes.append(tuple(kept))
     return replace(type, axes=tuple(axes)), wide.reshape([number(size(axis)) for axis in axes])
@@ -226,7 +239,7 @@ class Sample:
                 last = sum(len(axis) for axis in self.type.axes)
                 x = torch.movedim(x.diagonal(0, d, last), -1, d)
             d += 1
-        return x.reshape([number(n) for n in self.type.shape])
+        return x.reshape([number(n) for n in self.type.shape]).contiguous()
 
 
 def sample(type: Type, kind: str, seed: int, high: int = 4) -> Sample:
@@ -275,7 +288,7 @@ def apply(op: str, args: Mapping[str, Any], kind: str | None = None) -> list[Ten
     if op == "aten.to.device":
         given["device"] = torch.device("cpu")
     found = function(**given)
-    return list(found) if isinstance(found, tuple | list) else [found]
+    return [x.double() if x.is_floating_point() else x for x in (found if isinstance(found, tuple | list) else [found])]
 
 
 def evaluate(program: Program, inputs: Sequence[Tensor]) -> dict[int, Tensor]:
