@@ -31,6 +31,7 @@ from catlearn.maps.drawn import Diagram
 from catlearn.symmetry.elements import LINEAR
 
 DTYPES = {"float": None, "index": torch.int64, "bool": torch.bool}
+_UNSIGNED = {"A": "S", "SO": "O"}
 
 
 @torch.library.custom_op(
@@ -75,6 +76,11 @@ class Marked(Op):
     drift: str  # what a translation of the input is multiplied by, where the coefficients are numbers of the term
 
     @property
+    def signs(self) -> bool:
+        """Whether a diagram takes a sign or a determinant; without, all commute with the larger group too."""
+        return any(d.coupons for d in (*self.of.found(self.dom).elements, *self.of.shifts))
+
+    @property
     def param_names(self) -> tuple[str, ...]:
         return self.of.param_names
 
@@ -82,7 +88,7 @@ class Marked(Op):
         return self.of.infer(dom)
 
     def torch(self, e: Any, x: str, weight: str, bias: str = "None") -> str:
-        dom, cod = (_labels(self.of.own(wire)) for wire in (self.dom, self.of.out))
+        dom, cod = (_labels(self.of.own(wire), self.signs) for wire in (self.dom, self.of.out))
         shape = "".join(f"{e.size(n)}, " for n in self.of.out.shape)
         more = f"{dom}, {cod}, {self.of.lead}, ({shape}), {len(self.dom.axes)}, {self.drift!r}"
         return f"{e.object('marked', _equivariant)}({x}, {weight}, {bias}, {more})"
@@ -161,9 +167,10 @@ class Closed(Op):
         return f"{e.object('opaque', _opaque)}([{', '.join(args)}], {self.of.name!r}, ({sizes}), {ranks}, {kinds}, {lead}, {order})"
 
 
-def _labels(wire: Wire) -> list[str]:
+def _labels(wire: Wire, signs: bool) -> list[str]:
     """The groups on the axes in front of the channels."""
-    return [repr(axis.group) for axis in wire.axes if axis.group is not None]
+    groups = [axis.group for axis in wire.axes if axis.group is not None]
+    return [repr(g if signs else replace(g, kind=_UNSIGNED.get(g.kind, g.kind))) for g in groups]
 
 
 def sealed(graph: Graph) -> Graph:

@@ -4,6 +4,7 @@ The numeric check has its own group elements (permutation matrices, orthogonal a
 matrix on each axis of a wire that carries the group.
 """
 
+import random
 from functools import reduce
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 import catlearn as cl
 from catlearn import diagrams, maps
 from catlearn.boxes.cells import positive
-from catlearn.core.spaces import Group, Space
+from catlearn.core.spaces import Axis, Group, Space, Wire
 from catlearn.errors import CannotTrace, SizeUnknown
 from catlearn.verify import claims
 from catlearn.verify.kernel import Proof, check
@@ -170,6 +171,34 @@ def test_subgroups_act_through_the_boxes_of_the_whole_group():
     assert isinstance(prove(f, cl.R(5, 5, 2), cl.R(5, 2)), Proof)
     g = cl.equivariant(cl.O(3).space(2, 2), cl.O(3).space(2, 2))
     assert isinstance(prove(g, cl.SO(3).space(2, 2), cl.SO(3).space(2, 2)), Proof)
+
+
+def test_no_random_claim_about_a_random_box_is_proved_and_false():
+    """Groups of a box against groups of a claim, drawn apart; most true claims are proved, and no proved one is false."""
+    rng = random.Random(0)
+    boxes, claimed = (
+        [cl.S(3, "a"), cl.A(3, "b"), cl.O(3), cl.SO(3, "s")],
+        [None, cl.S(3, "x"), cl.A(3, "y"), cl.Z(3, "z"), cl.O(3), cl.SO(3)],
+    )
+    found = []
+    while len(found) < 40:
+        own = rng.sample(boxes, rng.choice([1, 1, 2]))
+        rows = [[rng.choice(own) for _ in range(rng.randint(0, most))] for most in (3, 2)]
+        if not hom_dims(*rows):
+            continue
+        f = cl.equivariant(cl.space(*rows[0], 2), cl.space(*rows[1], 2), bias=rng.random() < 0.5)
+        means = {g: rng.choice(claimed) for g in own}
+        acts = [[means[g] if rng.random() < 0.9 else rng.choice(claimed) for g in row] for row in rows]
+        dom, cod = (Space((Wire((*(Axis(3, g) for g in row), Axis(2))),)) for row in acts)
+        found.append((isinstance(prove(f, dom, cod), Proof), error(f, dom, cod) < 1e-9))
+    assert (True, False) not in found
+    true = [proved for proved, holds in found if holds]
+    assert 10 <= len(true) < 35 and sum(true) >= 0.9 * len(true), (len(true), sum(true))
+
+
+def hom_dims(dom, cod):
+    """Whether there is any map between axes of these groups."""
+    return all(cl.hom_dim(g, dom.count(g), cod.count(g)) for g in {*dom, *cod})
 
 
 def test_translations_pass_where_the_coefficients_are_known():

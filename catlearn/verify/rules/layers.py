@@ -11,8 +11,8 @@ group, so a translation by s t becomes one by a s t; otherwise it is empty, and 
 
 Without weight it is a sum of diagrams with fixed coefficients, of which the same holds.
 
-An element may lie in a subgroup (any permutations or none within S(n), SO(n) and permutations within O(n)), and acts alike on all axes
-of its group. Sp(n) is closed under transposing, so f_w commutes with the dual action as well.
+An element may lie in a subgroup (any permutations or none within S(n), SO(n) and all permutations within O(n), even ones within
+SO(n)), and acts alike on all axes of its group. Sp(n) is closed under transposing, so f_w commutes with the dual action as well.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from catlearn.verify.types import (
 )
 
 _WITHIN = {"S": "SAZ", "A": "A", "O": ("O", "SO"), "SO": ("SO",), "Sp": ("Sp",)}
+_PERMUTATIONS = {"S": "S", "A": "A", "O": "S", "SO": "A"}  # the permutations in a group, as matrices
 
 
 def equivariant(call: Call) -> list[Typing]:
@@ -88,14 +89,13 @@ def _ways(call: Call, group: str, axes: Sequence[Axis], n: Size) -> list[Axis]:
     kind = group.split("(")[0]
     if kind not in _WITHIN:
         raise Refused(f"{group} has no diagrams")
-    if kind in "SA" or (
-        kind == "O" and axes and all(map(is_set, axes)) and not all(map(is_plain, axes))
-    ):  # permutation matrices are orthogonal
-        return _permuting(kind, axes, n, call.world)
+    permuted = _PERMUTATIONS.get(kind)
+    if permuted and (kind in "SA" or (axes and all(map(is_set, axes)) and not all(map(is_plain, axes)))):
+        return _permuting(permuted, axes, n, call.world)
     found = list(dict.fromkeys(plain(n) if is_plain(axis) else axis for axis in axes))
     if not found:
         acting = [f for f in call.world if f.kind == "V" and f.size == n and _within(f, kind)]
-        acting += [f for f in call.world if f.kind == "X" and f.size == n and kind == "O"]
+        acting += [f for f in call.world if f.kind == "X" and f.size == n and permuted and _within(f, permuted)]
         return [plain(n), *((f,) for f in acting), *((replace(f, group=dual(f.group)),) for f in acting if kind == "Sp")]
     (axis, *others) = found
     if is_plain(axis) and not others:
@@ -125,7 +125,8 @@ def _permuting(kind: str, axes: Sequence[Axis], n: Size, world: Sequence[Factor]
 
 def _within(f: Factor, kind: str) -> bool:
     """Whether what acts on a factor lies in a group of this kind on as many points or coordinates."""
-    return f.group.split("(")[0] in _WITHIN[kind]
+    name = f.group.split("(")[0]
+    return name in _WITHIN[kind] or (kind == "A" and name == "Z" and isinstance(f.size, int) and f.size % 2 == 1)
 
 
 ROWS: dict[str, Rule] = {"catlearn.equivariant.default": equivariant}
