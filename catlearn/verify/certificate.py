@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from catlearn.core.sizes import Dim, Poly, Size
@@ -150,6 +151,12 @@ def _dims(rows: Any) -> dict[str, tuple[int, int | None]]:
 def _read_size(x: Any) -> Size:
     if isinstance(x, int) and not isinstance(x, bool):
         return x
+    return _polynomial(json.dumps(x))  # a program repeats few sizes many times
+
+
+@lru_cache(maxsize=256)
+def _polynomial(text: str) -> Size:
+    x = json.loads(text)
     total: Size = 0
     for term in _is(_fields(x, "size", "size")["size"], list, "size"):
         if not isinstance(term, list) or len(term) != 2:

@@ -21,9 +21,10 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from catlearn.core.sizes import Dim, Poly, Size, dims, divide
 from catlearn.core.source import Source
-from catlearn.errors import NotDivisible
+from catlearn.errors import CannotTrace, NotDivisible
 from catlearn.verify import masks
-from catlearn.verify.kernel import Given, Node, Program, Range, Wire
+from catlearn.verify.guards import holds
+from catlearn.verify.kernel import Given, Node, Program, Range, Wire, wires_of
 from catlearn.verify.prepare import prepared, silent, source_of
 from catlearn.verify.rules import Value
 from catlearn.verify.types import Refused
@@ -49,7 +50,9 @@ def kind_of(dtype: torch.dtype) -> str:
     """What the entries of a tensor are."""
     if dtype.is_complex:
         return "complex"
-    return "float" if dtype.is_floating_point else "bool" if dtype == torch.bool else "index"
+    if dtype in (torch.bool, torch.uint8):  # in brackets both are masks
+        return "bool"
+    return "float" if dtype.is_floating_point else "index" if dtype in (torch.int64, torch.int32) else "small"
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Reader:
         data = [node for node, spec in specs if spec.kind == InputKind.USER_INPUT and isinstance(node.meta["val"], torch.Tensor)]
         for node, shape in zip(data, self.shapes, strict=True):
             self._learn(node.meta["val"].shape, shape)
+        self._assumed({str(node.name): shape for node, shape in zip(data, self.shapes, strict=True)})
         env: dict[Any, Any] = {}
         inputs = []
         for node, spec in specs:
@@ -101,9 +105,17 @@ class Reader:
                 self.symbols[symbol] = Poly(((((d, 1),), 1),))
                 bounds = self.ep.range_constraints.get(symbol)
                 most = None if bounds is None or "oo" in str(bounds.upper) else int(bounds.upper)
-                self.ranges[d.name] = (d.min if bounds is None else max(d.min, int(bounds.lower)), most)
+                least = max(d.min, 2)  # torch.export takes a symbolic size to be neither 0 nor 1, and does not say so
+                self.ranges[d.name] = (least if bounds is None else max(least, int(bounds.lower)), most)
             if self.size(n) != size:
                 raise Refused(f"the program has the size {n}, not {size}")
+
+    def _assumed(self, shapes: Mapping[str, tuple[Size, ...]]) -> None:
+        least = {name: low for name, (low, _) in self.ranges.items()}
+        for guard in getattr(self.ep, "_guards_code", ()):
+            if not holds(guard, shapes, least):
+                raise CannotTrace("torch.export cannot trace this for every size: it assumes a relation between sizes", [guard],
+                                  "change the line so that it does not compare these sizes, or fix one of them")  # fmt: skip
 
     def size(self, n: Any) -> Size:
         """A size of a traced tensor."""
@@ -144,6 +156,8 @@ class Reader:
 
     def _entries(self, spec: Any) -> tuple[str, ...] | None:
         if spec.kind == InputKind.BUFFER:
+            if spec.target in self.ep.graph_signature.buffers_to_mutate.values():  # the next call finds other entries
+                return None
             named = {**self.ep.constants, **self.ep.state_dict}
         elif spec.kind == InputKind.CONSTANT_TENSOR:
             named = self.ep.constants
@@ -216,6 +230,9 @@ class Reader:
             self.wires.append(Value(()))
             outs.append(Wire(len(self.wires) - 1))
         random = isinstance(target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in target.tags
+        hidden = {env[n].place for n in node.all_input_nodes if isinstance(env.get(n), Wire)} - {w.place for w in _within(args)}
+        if hidden:
+            raise CannotTrace(f"the prover cannot read {target}", ["it takes tensors in lists of lists, or in dictionaries"])
         places = tuple(out.place for out in outs if out is not None)
         self.nodes.append(Node(str(target), args, places, random, tuple(made)))
         self.sources.append(source_of(node))
@@ -228,7 +245,7 @@ class Reader:
         found: set[str] = set()
         for n in result.shape if isinstance(result, torch.Tensor) else [result]:
             if isinstance(n, torch.SymInt | torch.SymFloat | torch.SymBool):
-                found |= {str(s) for s in n.node.expr.free_symbols if str(s).startswith(("u", "zuf"))}
+                found |= {s.name for s in n.node.expr.free_symbols if s.name.startswith(("u", "zuf"))}
         found -= self.bound
         self.bound |= found
         return found
@@ -266,6 +283,11 @@ class Reader:
         if isinstance(arg, torch.SymInt | torch.SymFloat | torch.SymBool):
             return self._number(arg)
         return str(arg)
+
+
+def _within(args: Mapping[str, Any]) -> list[Wire]:
+    """The wires that rules and the kernel see among arguments: those in lists, but not in lists of lists."""
+    return wires_of(Node("", args, ()))
 
 
 __all__ = ["Exported", "exported", "kind_of", "prepared", "source_of"]
