@@ -113,6 +113,7 @@ def layers_of(model: nn.Module, x: Tensor) -> Tensor:
 
 BATCH, TOKENS = "the rows of a batch", "the tokens"
 BY_PLACE = "a table of positions is added"
+BY_PLACE_TWICE = BY_PLACE + "; the proof stops three lines before, where kinds of tokens are looked up by position"
 
 
 def text(model: str, width: int, read: Read, why: str, where: str = "", surviving: str = "", below: int = 40, **more: Any) -> list[Row]:
@@ -125,7 +126,7 @@ def text(model: str, width: int, read: Read, why: str, where: str = "", survivin
 
 
 TEXTS = [
-    *text("transformers.BERT", 16, hidden, BY_PLACE, "position_embeddings"),
+    *text("transformers.BERT", 16, hidden, BY_PLACE_TWICE, "token_type_embeddings"),
     Row("transformers.BERT", "the rows of a batch with its mask", "proved", ids(ROWS, 6) @ cl.index(2, ROWS, 6), cl.space(ROWS, 6, 16),
         read=hidden, call=masked),
     Row("transformers.BERT", "the tokens, all at one place", "proved", ids(2, NODES), cl.space(2, NODES, 16), read=hidden,
@@ -136,7 +137,7 @@ TEXTS = [
         cl.space(2, NODES, 16), read=hidden, call=masked_place),
     Row("transformers.BERT", "the tokens, all at one place → first token", "refuted", ids(2, cl.S(6)), cl.R(2, 16),
         "it reads the first token", read=pooled, call=same_place),
-    *text("transformers.BERT for masked words", 40, logits, BY_PLACE, "position_embeddings"),
+    *text("transformers.BERT for masked words", 40, logits, BY_PLACE_TWICE, "token_type_embeddings"),
     *text("transformers.GPT-2", 40, logits, BY_PLACE),
     Row("transformers.GPT-2", "the tokens, all at one place, none hidden", "refuted", ids(2, cl.S(6)), cl.space(2, cl.S(6), 40),
         "a token sees those before it", read=logits, call=seen, surviving="the trivial group"),
@@ -147,7 +148,7 @@ TEXTS = [
     *text("transformers.CLIP text", 16, hidden, BY_PLACE),
     Row("transformers.CLIP text", "the rows of a batch → pooled", "proved", ids(ROWS, 6), cl.space(ROWS, 16), read=pooled),
     *text("transformers.Mamba", 16, hidden, "a recurrence along the tokens"),
-    *text("sentence.MiniLM", 384, hidden, BY_PLACE, "position_embeddings", below=30522),
+    *text("sentence.MiniLM", 384, hidden, BY_PLACE_TWICE, "token_type_embeddings", below=30522),
     Row("sentence.MiniLM", "the tokens, all at one place", "proved", ids(1, NODES, below=30522), cl.space(1, NODES, 384), read=hidden,
         call=same_place),
     Row("transformers.ViT", "the images of a batch", "proved", cl.space(ROWS, 3, 16, 16), cl.space(ROWS, 17, 16), read=hidden),
