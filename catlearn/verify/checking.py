@@ -21,6 +21,7 @@ from catlearn.core.term import Term
 from catlearn.errors import BadCertificate
 from catlearn.interop.trace import trace
 from catlearn.verify.certificate import decode
+from catlearn.verify.faithful import check_same
 from catlearn.verify.kernel import Program, Proof
 from catlearn.verify.kernel import check as recheck
 from catlearn.verify.program import exported
@@ -97,9 +98,23 @@ def program_of(program: Program, f: Any) -> Program | str:
     sizes = {d.name: max(5, d.min) + 2 * i for i, d in enumerate(sorted({d for shape in shapes for n in shape for d in dims(n)}))}
     dtype = next((p.dtype for p in f.parameters() if p.is_floating_point()), torch.float32) if isinstance(f, nn.Module) else torch.float32
     kinds = {"float": dtype, "index": torch.int64, "bool": torch.bool}
-    inputs = [torch.zeros([evaluate(n, sizes) for n in v.shape], dtype=kinds.get(v.kind, dtype)) for v in data]
+    inputs = [_example([evaluate(n, sizes) for n in v.shape], kinds.get(v.kind, dtype)) for v in data]
     rows = [{i: n for i, n in enumerate(shape) if isinstance(n, Poly)} or None for shape in shapes]
-    return _guarded(lambda: exported(trace(f, inputs, dynamic=rows), shapes).program)
+    return _guarded(lambda: _traced(f, inputs, rows, shapes))
+
+
+def _example(shape: list[int], dtype: torch.dtype) -> torch.Tensor:
+    return (
+        torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(0))
+        if dtype.is_floating_point
+        else torch.zeros(shape, dtype=dtype)
+    )
+
+
+def _traced(f: Any, inputs: list[torch.Tensor], dynamic: list[Any], shapes: list[Any]) -> Program:
+    ep = trace(f, inputs, dynamic=dynamic)
+    check_same(ep, f, inputs)
+    return exported(ep, shapes).program
 
 
 def _guarded(make: Any) -> Program | str:

@@ -128,8 +128,11 @@ def check(proof: Proof) -> str | None:
             if not fits(facts[fact][1], proof.claim.cod[k]):
                 return f"output {k} has the type {facts[fact][1]}, and {proof.claim.cod[k]} is claimed"
         still = {step.of for step in proof.steps if all(map(trivial, step.types))}
+        still |= {
+            ("node", k) for k, node in enumerate(proof.program.nodes) if node.op == SUBSET and ("node", k) in {s.of for s in proof.steps}
+        }
         for k, node in enumerate(proof.program.nodes):
-            if node.sizes and node.op != SUBSET and ("node", k) not in still:  # how many entries a mask picks is no matter of order
+            if node.sizes and ("node", k) not in still:  # how many entries a mask picks is no matter of order, if its type is known
                 return f"{node.op} reads the size {node.sizes[0]} from data on which something acts"
         missing = used - proof.claim.assumes
         return f"not among the assumptions: {', '.join(sorted(missing))}" if missing else None
@@ -160,8 +163,8 @@ def _claim(proof: Proof) -> str | None:
             wrong = _factor(f, groups)
             if wrong is not None:
                 return wrong
-        if not set(type.sign) <= set(groups):
-            return f"the determinant of {type.sign}, which acts nowhere"
+        if not set(type.sign) <= set(groups) or list(type.sign) != sorted(set(type.sign)):
+            return f"the determinant of {type.sign}, which acts nowhere or stands there twice"
     if claim.dims.keys() != program.dims.keys():
         return "the claim speaks of other sizes than the program"
     for name, (low, high) in claim.dims.items():

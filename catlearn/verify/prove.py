@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from catlearn.core.sizes import Size
+from catlearn.core.sizes import Dim, Size
 from catlearn.core.spaces import Space
 from catlearn.core.term import Term
 from catlearn.errors import BadClaim
@@ -22,6 +22,7 @@ from catlearn.interop.trace import trace
 from catlearn.meanings.module import compile
 from catlearn.verify import claims
 from catlearn.verify.certificate import encode
+from catlearn.verify.faithful import check_same
 from catlearn.verify.kernel import Program, Proof, check
 from catlearn.verify.program import Exported, exported
 from catlearn.verify.refute import outputs, refutation
@@ -72,6 +73,15 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
         return _refuted(report, call, dom, cod, axes, found.program, samples)
     if wrong is not None:
         return replace(report, reason=f"the kernel does not accept what the search found: {wrong}")
+    return _verdict(report, proof, found, claims.symbols(dom, axes))
+
+
+def _verdict(report: Report, proof: Proof, found: Exported, asked: Sequence[Dim]) -> Report:
+    """``proved``, unless the proof is of less than was asked."""
+    narrower = [d.name for d in asked if d.name in proof.claim.dims and proof.claim.dims[d.name][0] > d.min]
+    if narrower:
+        low = proof.claim.dims[narrower[0]][0]
+        return replace(report, reason=f"torch.export takes {narrower[0]} to be at least {low}: so it is proved, and not for smaller ones")
     if IN_DISTRIBUTION in proof.claim.assumes:
         node = next(k for k, n in enumerate(found.program.nodes) if n.random)
         return replace(report, where=found.sources[node],
@@ -90,7 +100,9 @@ def _program(f: Any, dom: Space, cod: Space, batch: tuple[Size, ...]) -> tuple[E
     dtype = next((p.dtype for p in f.parameters() if p.is_floating_point()), torch.float32) if isinstance(f, nn.Module) else torch.float32
     inputs = [claims.example(w, batch, sizes, i, dtype) for i, w in enumerate(dom)]
     _try(f, inputs, dom, cod, batch, sizes)
-    program = exported(trace(f, inputs, dynamic=claims.dynamic(dom, batch)), [claims.type_of(w, batch).shape for w in dom])
+    ep = trace(f, inputs, dynamic=claims.dynamic(dom, batch))
+    check_same(ep, f, inputs)
+    program = exported(ep, [claims.type_of(w, batch).shape for w in dom])
     training = any(node.args.get("train") is True or node.args.get("training") is True for node in program.program.nodes)
     return program, f, training
 

@@ -12,6 +12,7 @@ from catlearn.verify.rules.call import (
     Typed,
     Typing,
     acting,
+    cyclic,
     plain_type,
     require_entrywise,
     require_plain,
@@ -82,8 +83,8 @@ def batch_norm(call: Call) -> list[Typing]:
 
 
 def instance_norm(call: Call) -> Type:
-    """Mean and variance of each channel over all places."""
-    _, axes = _channels(call, "input", "weight", "bias")
+    """Mean and variance of each channel over all places, or what has been kept of them."""
+    _, axes = _channels(call, "input", "weight", "bias", "running_mean", "running_var")
     for axis in axes[2:]:
         require_set(axis, "a normalisation")
     return Type(axes)
@@ -109,8 +110,7 @@ def _window(axis: Axis, out: Any, kernel: Any, stride: Any, padding: Any, dilati
     exact = len(axis) == 1 and f.kind == "P" and stride == 1 and padding == 0 and f.pad[0] + f.pad[1] == dilation * (kernel - 1)
     if exact:  # place j reads places j - pad … of the cycle, so a shift of the cycle shifts the result
         return (Factor("X", out, f.group),)
-    cyclic = len(axis) == 1 and f.group.startswith("Z")
-    hint = "; pad it cyclically and move the window by 1" if cyclic else ""
+    hint = "; pad it cyclically and move the window by 1" if cyclic(axis) else ""
     raise Refused(f"a window slides along {show(axis)}, on which {acting(axis)} acts{hint}")
 
 

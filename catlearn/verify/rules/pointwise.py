@@ -25,9 +25,9 @@ def same(call: Call) -> Type:
 
 
 def cast(call: Call) -> Type:
-    """Another dtype: the same numbers if a wider one, else a function of each entry."""
+    """Another dtype: the same numbers if a wider one, else a function of each entry (integers wrap around)."""
     x = call.tensor("self")
-    if call.outs[0].kind == x.value.kind:
+    if call.outs[0].kind == x.value.kind and (x.value.kind != "index" or x.type.points is not None):
         return x.type
     if x.type.points is not None:
         raise Refused("positions on a set are read as numbers")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from catlearn.core.sizes import Size
-from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, require_entrywise, typed
+from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, apply_each, cyclic, require_entrywise, typed
 from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, numbers, plain, scaled, show, size
 
 
@@ -73,7 +73,7 @@ def average(call: Call) -> Type:
 def _total(call: Call, mean: bool) -> Type:
     x = call.tensor("self")
     dims, keep = dims_of(x, call.get("dim")), bool(call.get("keepdim", False))
-    if x.value.kind == "float" and call.outs[0].kind != "float":  # each entry is rounded first
+    if call.outs[0].kind not in ("float", x.value.kind):  # each entry is rounded first
         return symmetric(x.type, dims, keep, "a sum of rounded numbers")
     return total(x.type, dims, keep, mean)
 
@@ -124,6 +124,8 @@ def linear_ordered(call: Call) -> Type:
     dims = dims_of(x, call.get("dim", call.get("dims")))
     if x.type.points is not None and "cum" in call.op:
         numbers(x.type, "a cumulative sum")
+    if x.value.kind != call.outs[0].kind:  # each entry is rounded first
+        apply_each([x.type])
     for i in dims:
         if not is_plain(x.axes[i]):
             raise Refused(f"this depends on the order along {show(x.axes[i])}")
@@ -139,8 +141,7 @@ def roll(call: Call) -> Type:
         raise Refused("a roll of the flattened tensor")
     axes = list(x.axes)
     for d in dims:
-        cyclic = len(axes[d]) == 1 and axes[d][0].kind == "X" and axes[d][0].group.startswith("Z")
-        if all(f.kind == "*" for f in axes[d]) or cyclic:
+        if all(f.kind == "*" for f in axes[d]) or cyclic(axes[d]):
             continue
         if not is_plain(axes[d]):
             raise Refused(f"a roll along {show(axes[d])}")
