@@ -1,7 +1,7 @@
 """Checking: proofs that a network is equivariant, and the law suite.
 
-``equivariant`` proves, refutes, or says that it does not know; ``check`` re-checks a certificate without the prover; ``laws`` holds the
-law suite, for terms and for boxes of your own.
+``equivariant`` proves, refutes, or says that it does not know; ``check`` re-checks a certificate without the prover; ``equal`` and ``commutes`` compare
+terms; ``laws`` holds the law suite, for terms and for boxes of your own.
 
 >>> import catlearn as cl
 >>> from catlearn.verify import laws
@@ -11,7 +11,8 @@ True
 
 from catlearn.verify import laws
 from catlearn.verify.checking import check
+from catlearn.verify.equal import commutes, equal
 from catlearn.verify.prove import equivariant
 from catlearn.verify.report import Report
 
-__all__ = ["Report", "check", "equivariant", "laws"]
+__all__ = ["Report", "check", "commutes", "equal", "equivariant", "laws"]
