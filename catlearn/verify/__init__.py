@@ -1,7 +1,7 @@
 """Checking: proofs that a network is equivariant, and the law suite.
 
-``equivariant`` proves, refutes, or says that it does not know; ``check`` re-checks a certificate without the prover; ``equal`` and ``commutes`` compare
-terms; ``laws`` holds the law suite, for terms and for boxes of your own.
+``equivariant`` proves, refutes, or says that it does not know; ``check`` re-checks a certificate without the prover; ``equal`` and
+``commutes`` compare terms; ``laws`` holds the law suite, for terms and for boxes of your own.
 
 >>> import catlearn as cl
 >>> from catlearn.verify import laws
