@@ -307,7 +307,7 @@ def fits(found: Type, claimed: Type) -> bool:
 
 
 def _axis_fits(a: Axis, b: Axis) -> bool:
-    if a == b:
+    if a == b or normal([Factor("c", f.size) if f.kind == "*" else f for f in a]) == b:
         return True
     try:
         return is_set(a) and is_set(b) and meet(a, b, "fn") == b and not any(f.kind == "*" for f in b)

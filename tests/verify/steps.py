@@ -321,17 +321,22 @@ def broken(case: Case, world: Sequence[Factor], rng: random.Random) -> Case:
         if program:
             value = program.wires[program.outputs[0]]
             if value == case.program.wires[case.program.outputs[0]]:
-                return replace(case, program=program, broken=True)
+                found = replace(case, program=program, broken=True)
+                if found.vacuous():
+                    continue
+                return found
             kinds = [f for f in world if value.kind == "float" or f.kind == "X"]
             axes = [rng.choice(options(n, kinds)) for n in value.shape]  # type: ignore[arg-type]
-            return replace(case, program=program, cod=(Type(tuple(axes)),), broken=True)
+            found = replace(case, program=program, cod=(Type(tuple(axes)),), broken=True)
+            if not found.vacuous():
+                return found
     return case
 
 
 def retyped(program: Program, case: Case) -> Program | None:
     """The program with the shapes that it really has; None if it cannot be computed."""
     try:
-        wires = evaluate(program, replace(case, program=program).inputs(0))
+        wires = evaluate(program, [s.at() for s in replace(case, program=program).samples(0)])
     except (RuntimeError, IndexError, ValueError, TypeError):
         return None
     if any(x.numel() > 2 * MANY or x.numel() == 0 for x in wires.values()) or not wires[program.outputs[0]].isfinite().all():

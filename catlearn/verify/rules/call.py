@@ -152,6 +152,14 @@ def varied(type: Type) -> Type:
     return replace(type, axes=axes, zero=False)
 
 
+def cyclic(axis: Axis) -> bool:
+    """Whether only cyclic shifts act on the axis: Z(n), and S(2), A(2), A(3), which are the same."""
+    if len(axis) != 1 or axis[0].kind != "X":
+        return False
+    kind = axis[0].group.split("(")[0]
+    return kind == "Z" or (kind in ("S", "A") and axis[0].size == 2) or (kind == "A" and axis[0].size == 3)
+
+
 def acting(axis: Axis) -> str:
     """What acts on an axis, in words."""
     names = [acting(part) for f in axis for part in f.parts] + [f.group or "a translation" for f in axis if f.group or f.shift != 0]

@@ -197,6 +197,8 @@ def one_hot(call: Call) -> Type:
     x = call.tensor("self")
     n = call.outs[0].shape[-1]
     axes = index_axes([x])
+    if call.get("num_classes", -1) != n:
+        raise Refused("as many classes as the data show")
     if x.type.points is not None and size(x.type.points) != n:
         raise Refused(f"positions on {show(x.type.points)} as {n} classes")
     return Type((*axes, plain(n) if x.type.points is None else x.type.points))
@@ -210,6 +212,8 @@ def bucket(call: Call) -> Type:
     if isinstance(weights, Typed):
         (axis,) = apply_each([replace(x.type, points=None), numbers(weights.type, "a weighted count")])
     require_set(axis, "a count")
+    if call.get("minlength", 0) != call.outs[0].shape[0]:
+        raise Refused("as many counts as the data show")
     if x.type.points is not None and size(x.type.points) != call.outs[0].shape[0]:
         raise Refused("positions on a set are counted on another")
     return Type((plain(call.outs[0].shape[0]) if x.type.points is None else x.type.points,))

@@ -6,8 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from catlearn.core.sizes import Size
-from catlearn.verify.rules.call import Call, Rule, Typed, Typing, require_entrywise, typed
-from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, meet, normal, numbers, plain, show, size, trivial
+from catlearn.verify.rules.call import Call, Rule, Typed, Typing, cyclic, require_entrywise, typed
+from catlearn.verify.types import (
+    Axis,
+    Factor,
+    Refused,
+    Type,
+    constant,
+    entrywise,
+    is_plain,
+    meet,
+    normal,
+    numbers,
+    plain,
+    show,
+    size,
+    trivial,
+)
 
 
 def union(types: Sequence[Type], d: int) -> Type:
@@ -56,12 +71,18 @@ def joined(parts: Sequence[Axis]) -> Axis:
     return (Factor("+", whole, parts=tuple(merged)),)
 
 
-def cat(call: Call) -> Type:
-    """cat; an empty tensor of rank 1 is passed over, as torch does."""
+def cat(call: Call) -> Sequence[Typing]:
+    """cat: a disjoint union; of equal axes also a plain one of pieces. An empty tensor of rank 1 is passed over, as torch does."""
     xs = [x for x in call.args["tensors"] if not (x.rank == 1 and x.value.shape[0] == 0)]
     if not xs:
-        return Type((plain(0),))
-    return union([x.type for x in xs], call.axis("dim", xs[0]))
+        return typed(Type((plain(0),)))
+    d = call.axis("dim", xs[0])
+    axis = xs[0].axes[d]
+    if any(x.axes[d] != axis for x in xs) or is_plain(axis):
+        return typed(union([x.type for x in xs], d))
+    pieces = union([replace(x.type, axes=(*x.axes[:d], (), *x.axes[d + 1 :])) for x in xs], d)
+    found = typed(replace(pieces, axes=(*pieces.axes[:d], normal((*pieces.axes[d], *axis)), *pieces.axes[d + 1 :])))
+    return [*typed(union([x.type for x in xs], d)), *found] if entrywise(axis) else found
 
 
 def stack(call: Call) -> Type:
@@ -186,8 +207,7 @@ def pad(call: Call) -> Type:
     padded = [(x.rank - 1 - i // 2, given[i], given[i + 1]) for i in range(0, len(given), 2) if (given[i], given[i + 1]) != (0, 0)]
     for d, before, after in padded:
         axis = axes[d]
-        cyclic = len(axis) == 1 and axis[0].kind == "X" and axis[0].group.startswith("Z")
-        if mode == "circular" and cyclic and before >= 0 and after >= 0:
+        if mode == "circular" and cyclic(axis) and before >= 0 and after >= 0:
             axes[d] = (Factor("P", call.outs[0].shape[d], axis[0].group, pad=(before, after)),)
         elif is_plain(axis):
             axes[d] = plain(call.outs[0].shape[d])
