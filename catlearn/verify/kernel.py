@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from catlearn.core.sizes import Poly, Size, dims
 from catlearn.verify.rules import ASSUMPTIONS, Call, Typed, Value, typings
 from catlearn.verify.rules.constants import fixed
-from catlearn.verify.types import Factor, Refused, Type, fits, plain, size, trivial
+from catlearn.verify.types import Factor, Refused, Type, fits, is_set, plain, size, trivial
 
 Range: TypeAlias = "tuple[int, int | None]"
 _KINDS = {"X": ("S", "A", "Z"), "V": ("O", "SO", "Sp"), "c": ("T",)}
@@ -157,7 +157,7 @@ def _claim(proof: Proof) -> str | None:
     for type, place in zip((*claim.dom, *claim.cod), (*(g.wire for g in data), *program.outputs), strict=True):
         if type.shape != program.wires[place].shape:
             return f"{type} is claimed of a tensor of shape {program.wires[place].shape}"
-        if type.zero or (type.points is not None and program.wires[place].kind != "index"):
+        if type.zero or (type.points is not None and not (program.wires[place].kind == "index" and is_set(type.points))):
             return f"{type} is no claim about a tensor of kind {program.wires[place].kind}"
         for f in (*(f for axis in type.axes for f in axis), *(type.points or ())):
             wrong = _factor(f, groups)
@@ -177,6 +177,8 @@ def _claim(proof: Proof) -> str | None:
 def _factor(f: Factor, groups: dict[str, tuple[str, Size]]) -> str | None:
     """Whether a factor of a claim says what acts, of the right size, and always the same under one name."""
     if f.kind == "+" and f.shift == 0 and len(f.parts) > 1 and f.size == sum((size(p) for p in f.parts), start=0) and f.pad == (0, 0):
+        if not all(map(is_set, f.parts)):
+            return f"{f} joins axes on which more acts than permutations"
         return next((wrong for p in f.parts for g in p if (wrong := _factor(g, groups)) is not None), None)
     if f.parts or f.pad != (0, 0) or f.kind not in "cXV" or (f.kind == "X" and f.shift != 0):
         return f"{f} is not for a claim"

@@ -148,6 +148,8 @@ class Reader:
     def _atom(self, expr: Any) -> Size:
         """A size that is no polynomial, as a symbol of its own."""
         text = re.sub(r"\w+", lambda m: next((str(v) for k, v in self.symbols.items() if str(k) == m[0]), m[0]), str(expr))
+        while text in map(str, self.symbols.values()):
+            text += "'"  # the claim has a symbol of this name
         self.ranges[text] = (0, None)
         return Poly(((((Dim(text, 0), 1),), 1),))
 

@@ -27,7 +27,7 @@ from catlearn.verify.kernel import Program, Proof, check
 from catlearn.verify.program import Exported, exported
 from catlearn.verify.refute import outputs, refutation
 from catlearn.verify.report import Line, Report
-from catlearn.verify.rules import IN_DISTRIBUTION
+from catlearn.verify.rules import IN_DISTRIBUTION, NO_TIES
 from catlearn.verify.search import Failure, Search
 from catlearn.verify.surviving import surviving
 from catlearn.verify.terms import term_program
@@ -73,6 +73,10 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
         return _refuted(report, call, dom, cod, axes, found.program, samples)
     if wrong is not None:
         return replace(report, reason=f"the kernel does not accept what the search found: {wrong}")
+    if NO_TIES in proof.claim.assumes:  # ties of numbers drawn at random come from the network, so the assumption would be empty
+        tied = refutation(call, dom, cod, axes, _lower(found.program), whole=False).found
+        if tied is not None:
+            return replace(report, verdict="refuted", counterexample=tied)
     return _verdict(report, proof, found, claims.symbols(dom, axes))
 
 
@@ -149,7 +153,7 @@ def _fits(program: Program, cod: tuple[Any, ...]) -> None:
 
 def _refuted(report: Report, f: Callable[..., Any], dom: Space, cod: Space, batch: tuple[Size, ...], program: Program,
              samples: int) -> Report:  # fmt: skip
-    lower = any(n.op.startswith(("aten.to", "aten._to_copy", "aten.type_as")) for n in program.nodes)
+    lower = _lower(program)
     outcome = refutation(f, dom, cod, batch, lower, samples) if samples else refutation(f, dom, cod, batch, lower)
     if outcome.found is not None:
         return replace(report, verdict="refuted", counterexample=outcome.found)
@@ -157,6 +161,11 @@ def _refuted(report: Report, f: Callable[..., Any], dom: Space, cod: Space, batc
         reason = f"{report.reason}; no difference in {outcome.compared} comparisons"
         return replace(report, verdict="sampled", reason=reason)
     return report
+
+
+def _lower(program: Program) -> bool:
+    """Whether it may compute in less than float64 somewhere."""
+    return any(n.op.startswith(("aten.to", "aten._to_copy", "aten.type_as")) for n in program.nodes)
 
 
 def _stripped(proof: Proof) -> Proof:
