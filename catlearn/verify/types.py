@@ -245,7 +245,7 @@ def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
         return f
     if mode == "add" and f.kind == "c":
         return f  # a translated number plus a number is translated alike
-    if f.kind in "cX+*P" and f.shift == 0:
+    if f.kind in "cX+*P" and f.shift == 0 and (f.kind != "+" or entrywise((f,))):
         return f
     raise Refused(f"{f} meets a tensor that is constant along it")
 
@@ -307,9 +307,16 @@ def fits(found: Type, claimed: Type) -> bool:
 
 
 def _axis_fits(a: Axis, b: Axis) -> bool:
-    if a == b or normal([Factor("c", f.size) if f.kind == "*" else f for f in a]) == b:
-        return True
-    try:
-        return is_set(a) and is_set(b) and meet(a, b, "fn") == b and not any(f.kind == "*" for f in b)
-    except Refused:
-        return False
+    left, right = list(a), list(b)
+    while left and right:
+        f, g = left.pop(0), right.pop(0)
+        more, rest = _split(f.size, g.size), _split(g.size, f.size)
+        if f == g or (f.kind == g.kind == "+" and len(f.parts) == len(g.parts) and all(map(_axis_fits, f.parts, g.parts))):
+            continue
+        if more is not None and ((f.kind == "*" and is_set((g,))) or (f.kind in "c*" and g.kind == "c" and f.shift == g.shift == 0)):
+            left[:0] = [] if more == 1 else [replace(f, size=more)]
+        elif rest is not None and f.kind in "c*" and g.kind == "c" and f.shift == g.shift == 0:
+            right[:0] = [replace(g, size=rest)]
+        else:
+            return False
+    return not left and not right

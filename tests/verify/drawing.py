@@ -11,7 +11,7 @@ import torch
 
 from catlearn.verify.rules import NO_TIES, Call, Typed, Typing, Value, typings
 from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, normal, plain, size
-from tests.verify.numeric import Element, Sample, agrees, apply, kind_of, sample
+from tests.verify.numeric import Element, Sample, agrees, apply, kind_of, number, sample
 from tests.verify.rows import Args, T
 
 SETS = ("S({})", "A({})", "Z({})", "S({}, name='b')")
@@ -81,7 +81,11 @@ def draw(shapes: Sequence[T], rng: random.Random) -> list[Type]:
         if t.kind == "index" and rng.random() < 0.6:
             sized = [a for a in seen.get(t.high, []) if not is_plain(a) and all(f.kind in "cX+" and f.shift == 0 for f in a)]
             if t.high not in points or rng.random() > echo:
-                points[t.high] = rng.choice(sized) if sized and rng.random() < echo else rng.choice([a for a in sets(t.high) if not any(f.kind == "*" for f in a)])
+                points[t.high] = (
+                    rng.choice(sized)
+                    if sized and rng.random() < echo
+                    else rng.choice([a for a in sets(t.high) if not any(f.kind == "*" for f in a)])
+                )
             type = replace(type, points=points[t.high])
         found.append(type)
     return found
@@ -139,7 +143,7 @@ def trial(op: str, args: Args, seed: int) -> Trial:
     rest = iter([Typed(Value(t.shape, t.kind), type) for type, t in zip(types, shapes, strict=True)])
     found = Trial(Call(op, {n: _filled(a, rest) for n, a in args.items()}, (), ()), args, samples)
     outs = tuple(Value(tuple(x.shape), kind_of(x)) for x in found.results(None))
-    sized = {n for out in outs for n in out.shape if n > 1}
+    sized = {number(n) for out in outs for n in out.shape} - {0, 1}
     world = tuple(replace(rng.choice([*sets(n)[:3], *others(n)[:3]])[0], shift=0) for n in sorted(sized))
     found.call = replace(found.call, outs=outs, world=world)
     return found

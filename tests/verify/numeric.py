@@ -94,7 +94,7 @@ class Element:
             if axis and any(f.kind not in "c*" for f in axis):
                 m = self.along(axis)
                 moves = all(f.kind in "c*X+P" for f in axis)  # entries are moved, so that nan and inf stay where they are
-                y = y.index_select(d, m.argmax(1)) if moves else torch.movedim(torch.tensordot(m, y, dims=([1], [d])), 0, d)
+                y = y.index_select(d, m.argmax(1)) if moves else torch.movedim(torch.tensordot(m, y, ([1], [d])), 0, d)  # type: ignore[arg-type]
         for label in type.sign:
             n = int(re.findall(r"\d+", label)[0])
             y = y * torch.linalg.det(self.matrix(Factor("V", n, label))).round()

@@ -21,12 +21,21 @@ from torch import Tensor
 
 from catlearn.verify.kernel import Given, Node, Program, Wire
 from catlearn.verify.rules import Value
-from catlearn.verify.types import Axis, Factor, Type, dual, moved, normal, plain
+from catlearn.verify.types import Axis, Factor, Type, dual, normal, plain
+from catlearn.verify.types import moved as translated
 from tests.verify.numeric import Element, Sample, agrees, apply, close, evaluate, kind_of, resolved, sample
 
 LARGE, MANY, GUIDES = 1e4, 300, 3
-LABELS = [("X", "S", (2, 3, 4, 5)), ("X", "S", (2, 3, 4, 5)), ("X", "A", (3, 4)), ("X", "Z", (3, 4, 5)), ("V", "O", (2, 3)), ("V", "SO", (2, 3)),
-          ("V", "Sp", (2, 4)), ("c", "T", (2, 3))]  # fmt: skip
+LABELS = [
+    ("X", "S", (2, 3, 4, 5)),
+    ("X", "S", (2, 3, 4, 5)),
+    ("X", "A", (3, 4)),
+    ("X", "Z", (3, 4, 5)),
+    ("V", "O", (2, 3)),
+    ("V", "SO", (2, 3)),
+    ("V", "Sp", (2, 4)),
+    ("c", "T", (2, 3)),
+]
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,11 @@ class Draft:
             found = [apply(op, {n: resolved(a, state) for n, a in args.items()}, kind) for state in self.states]
         except (RuntimeError, IndexError, ValueError, TypeError):
             return None
-        if any(x.numel() > MANY or x.numel() == 0 or x.dim() > 4 or not x.isfinite().all() or x.abs().max() > LARGE for x in found[0] if x.dtype != torch.bool):
+        if any(
+            x.numel() > MANY or x.numel() == 0 or x.dim() > 4 or not x.isfinite().all() or x.abs().max() > LARGE
+            for x in found[0]
+            if x.dtype != torch.bool
+        ):
             return None
         natural = all(truths(self.world, xs) for xs in zip(*found, strict=True))
         if self.guided and not free and not natural and self.rng.random() < 0.93:
@@ -218,6 +231,8 @@ def shifted(t: Type) -> bool:
 
 def refuted(case: Case, elements: int = 200) -> str | None:
     """A reason why the claim is false, by random elements, data and weights; None if there is none."""
+    samples: list[Sample] = []
+    still: list[Tensor] = []
     for k in range(elements):
         g = Element.of(k)
         if k % 20 == 0:
@@ -242,18 +257,22 @@ def start(rng: random.Random) -> Draft:
         world.append(Factor(kind, n, label, shift=1 if kind == "c" or (name in ("O", "SO") and rng.random() < 0.3) else 0))
     draft = Draft(rng, world)
     for k in range(rng.choice([1, 1, 2, 2])):
-        axes: list[Axis] = [plain(rng.choice([1, 2, 3, 5])) if rng.random() < 0.35 else (rng.choice(world),) for _ in range(rng.choice([1, 2, 2, 3]))]
+        axes: list[Axis] = [
+            plain(rng.choice([1, 2, 3, 5])) if rng.random() < 0.35 else (rng.choice(world),) for _ in range(rng.choice([1, 2, 2, 3]))
+        ]
         axes += [(world[0],)] if not k and len(axes) < 3 else []
         linear = [a for a in axes if a and (a[0].kind == "V" or a[0].shift != 0)]
         if len(linear) > 1:  # translations of a tensor with several vector axes are no action
-            axes = [tuple(moved(f, 0) for f in a) for a in axes]
+            axes = [tuple(translated(f, 0) for f in a) for a in axes]
         if rng.random() < 0.08 and len(axes) > 1 and not linear:
             axes = [normal((*axes[0], *axes[1])), *axes[2:]]
         draft.data(Type(tuple(map(normal, axes))))
     sets = [f for f in world if f.kind == "X"]
     if sets and rng.random() < 0.4:
         f = rng.choice(sets)
-        draft.data(Type((rng.choice([(rng.choice(sets),), plain(4), (Factor("X", 5, "S(5, name='edges')"),)]),), points=(f,)), "index", int(f.size))  # type: ignore[arg-type]
+        draft.data(
+            Type((rng.choice([(rng.choice(sets),), plain(4), (Factor("X", 5, "S(5, name='edges')"),)]),), points=(f,)), "index", int(f.size)
+        )  # type: ignore[arg-type]
         draft.world += [g for axis in draft.dom[-1].axes for g in axis if g.kind == "X" and g not in draft.world]
     if sets and rng.random() < 0.25:
         draft.data(Type(tuple((rng.choice(sets),) for _ in range(rng.choice([1, 2])))), "bool")

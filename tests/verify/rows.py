@@ -93,13 +93,18 @@ rows("eq.Scalar ne.Scalar", one(other=0.3) + [{**a, "other": 2} for a in kinds(O
 rows("eq.Tensor ne.Tensor", TWO + kinds(TWO, "index"))
 rows("remainder.Scalar_Tensor", [{"self": 0.7, "other": t(2, 3)}, {"self": 0.7, "other": t(4)}])
 rows("_prelu_kernel", [{"self": t(2, 3), "weight": t(1, 3)}, {"self": t(4, 3), "weight": t(4, 1)}])
-rows("addcdiv addcmul", [{"self": t(*x), "tensor1": t(*y), "tensor2": t(*z), "value": v} for x, y, z, v in (
-    ((2, 3), (2, 3), (2, 3), 1), ((2, 3), (3,), (2, 1), 2), ((4,), (4,), (), 0.5), ((3, 3), (3, 3), (3, 3), 1))])  # fmt: skip
+rows(
+    "addcdiv addcmul",
+    [
+        {"self": t(*x), "tensor1": t(*y), "tensor2": t(*z), "value": v}
+        for x, y, z, v in (((2, 3), (2, 3), (2, 3), 1), ((2, 3), (3,), (2, 1), 2), ((4,), (4,), (), 0.5), ((3, 3), (3, 3), (3, 3), 1))
+    ],
+)
 SUMS = [{"self": t(*x), "other": t(*y), "alpha": a} for x, y in PAIRS for a in (1, -2, 0.5, 0)]
 rows("add.Tensor sub.Tensor rsub.Tensor", SUMS)
 rows("add.Scalar sub.Scalar rsub.Scalar", one(other=0.7, alpha=1) + one(other=2, alpha=-1) + one(other=0, alpha=1))
 rows("mul.Scalar", one(other=-2) + one(other=0.5) + one(other=0))
-rows("mul.Tensor", TWO + [{"self": t(3, 3), "other": 2.0}, {"self": b(2, 3), "other": t(3, 2, 1)}])
+rows("mul.Tensor", [*TWO, {"self": t(3, 3), "other": 2.0}, {"self": b(2, 3), "other": t(3, 2, 1)}])
 rows("div.Scalar true_divide.Scalar", one(other=-2) + one(other=0.5))
 rows("div.Tensor_mode", two(rounding_mode="floor") + two(rounding_mode=None))
 rows("div.Scalar_mode", one(other=0.3, rounding_mode="trunc") + one(other=3, rounding_mode=None))
@@ -144,7 +149,7 @@ def over(*names: str, many: bool = True, **more: Any) -> list[Args]:
 
 
 FREE = [{"self": t(*s)} for s in [*SHAPES, ()]]
-rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", over() + [{"self": t(3, 2), "dim": []}])
+rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", [*over(), {"self": t(3, 2), "dim": []}])
 rows("prod.dim_int any.dim all.dim", over(many=False))
 rows("aminmax", over(many=False) + FREE)
 rows("var.dim std.dim var_mean.dim", over(unbiased=True))
@@ -174,36 +179,115 @@ rows("topk", [{**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "
 rows("trace", [{"self": t(3, 3)}, {"self": t(2, 2)}, {"self": t(3, 5)}, {"self": t(5, 3)}])
 DIAGONALS = [((3, 3), 0, 0, 1), ((2, 3, 3), 0, -2, -1), ((3, 2, 3), 0, 0, 2), ((3, 4, 4), 1, 1, 2), ((4, 6), 0, 0, 1), ((2, 3, 5), 0, 1, 2)]
 rows("diagonal diagonal_copy", [{"self": t(*s), "offset": o, "dim1": i_, "dim2": j} for s, o, i_, j in DIAGONALS])
-rows("diag_embed", [{"self": t(*s), "offset": o, "dim1": i_, "dim2": j} for s, o, i_, j in (
-    ((3,), 0, -2, -1), ((2, 3), 0, -2, -1), ((2, 3), 0, 0, 1), ((4, 2), 0, 1, 0), ((3, 4), 1, -2, -1), ((3, 2), 0, 0, 2))])  # fmt: skip
+rows(
+    "diag_embed",
+    [
+        {"self": t(*s), "offset": o, "dim1": i_, "dim2": j}
+        for s, o, i_, j in (
+            ((3,), 0, -2, -1),
+            ((2, 3), 0, -2, -1),
+            ((2, 3), 0, 0, 1),
+            ((4, 2), 0, 1, 0),
+            ((3, 4), 1, -2, -1),
+            ((3, 2), 0, 0, 2),
+        )
+    ],
+)
 rows("tril triu", [{"self": t(*s), "diagonal": 0} for s in ((3, 3), (2, 3, 3), (4, 2, 1))])
 
 # -- contractions ----------------------------------------------------------------------------------------------------
-rows("einsum", [{"equation": e, "tensors": [t(*s) for s in shapes]} for e, *shapes in (
-    ("ij->i", (4, 3)), ("ij->ji", (2, 3)), ("ij,jk->ik", (4, 3), (3, 2)), ("bi,bj->bij", (2, 3), (2, 3)), ("bij,bij->b", (2, 3, 3), (2, 3, 3)),
-    ("ij,ij", (3, 3), (3, 3)), ("...i,i->...", (2, 4, 3), (3,)), ("i,j,k->ijk", (3,), (2,), (3,)), ("ab,Ba", (2, 3), (4, 2)), ("nd,md->nm", (4, 3), (4, 3)),
-    ("nhd,mhd->hnm", (2, 2, 3), (2, 2, 3)), ("ij,ik,jk->", (3, 3), (3, 3), (3, 3)), ("ii->i", (3, 3)), ("bii->b", (2, 3, 3)), ("bii,i->b", (2, 3, 3), (3,)))])  # fmt: skip
+rows(
+    "einsum",
+    [
+        {"equation": e, "tensors": [t(*s) for s in shapes]}
+        for e, *shapes in (
+            ("ij->i", (4, 3)),
+            ("ij->ji", (2, 3)),
+            ("ij,jk->ik", (4, 3), (3, 2)),
+            ("bi,bj->bij", (2, 3), (2, 3)),
+            ("bij,bij->b", (2, 3, 3), (2, 3, 3)),
+            ("ij,ij", (3, 3), (3, 3)),
+            ("...i,i->...", (2, 4, 3), (3,)),
+            ("i,j,k->ijk", (3,), (2,), (3,)),
+            ("ab,Ba", (2, 3), (4, 2)),
+            ("nd,md->nm", (4, 3), (4, 3)),
+            ("nhd,mhd->hnm", (2, 2, 3), (2, 2, 3)),
+            ("ij,ik,jk->", (3, 3), (3, 3), (3, 3)),
+            ("ii->i", (3, 3)),
+            ("bii->b", (2, 3, 3)),
+            ("bii,i->b", (2, 3, 3), (3,)),
+        )
+    ],
+)
 rows("mm", [{"self": t(*a), "mat2": t(*c)} for a, c in (((4, 3), (3, 2)), ((3, 3), (3, 3)), ((2, 6), (6, 1)), ((1, 4), (4, 3)))])
 rows("bmm", [{"self": t(*a), "mat2": t(*c)} for a, c in (((2, 4, 3), (2, 3, 2)), ((3, 3, 3), (3, 3, 3)), ((2, 2, 5), (2, 5, 2)))])
 rows("mv", [{"self": t(*a), "vec": t(*c)} for a, c in (((4, 3), (3,)), ((3, 3), (3,)), ((2, 6), (6,)))])
 rows("dot", [{"self": t(n), "tensor": t(n)} for n in (2, 3, 4, 6)])
-rows("matmul", [{"self": t(*a), "other": t(*c)} for a, c in (
-    ((3,), (3,)), ((4, 3), (3,)), ((3,), (3, 2)), ((4, 3), (3, 2)), ((2, 4, 3), (3, 2)), ((2, 4, 3), (2, 3, 2)), ((3,), (2, 3, 2)), ((2, 4, 3), (3,)),
-    ((2, 1, 4, 3), (3, 3, 2)), ((1, 4, 3), (2, 3, 4)))])  # fmt: skip
-rows("linear", [{"input": t(*a), "weight": w(*c), "bias": d} for a, c, d in (
-    ((3,), (2, 3), None), ((4, 3), (2, 3), w(2)), ((2, 4, 3), (2, 3), w(2)), ((4, 6), (3, 6), None), ((4, 3), (3,), None), ((4, 3), (3, 3), w(3)))])  # fmt: skip
-rows("bilinear", [{"input1": t(*a), "input2": t(*c), "weight": w(2, a[-1], c[-1]), "bias": d} for a, c, d in (
-    ((4, 3), (4, 2), None), ((4, 3), (4, 3), w(2)), ((3,), (3,), None))])  # fmt: skip
+rows(
+    "matmul",
+    [
+        {"self": t(*a), "other": t(*c)}
+        for a, c in (
+            ((3,), (3,)),
+            ((4, 3), (3,)),
+            ((3,), (3, 2)),
+            ((4, 3), (3, 2)),
+            ((2, 4, 3), (3, 2)),
+            ((2, 4, 3), (2, 3, 2)),
+            ((3,), (2, 3, 2)),
+            ((2, 4, 3), (3,)),
+            ((2, 1, 4, 3), (3, 3, 2)),
+            ((1, 4, 3), (2, 3, 4)),
+        )
+    ],
+)
+rows(
+    "linear",
+    [
+        {"input": t(*a), "weight": w(*c), "bias": d}
+        for a, c, d in (
+            ((3,), (2, 3), None),
+            ((4, 3), (2, 3), w(2)),
+            ((2, 4, 3), (2, 3), w(2)),
+            ((4, 6), (3, 6), None),
+            ((4, 3), (3,), None),
+            ((4, 3), (3, 3), w(3)),
+        )
+    ],
+)
+rows(
+    "bilinear",
+    [
+        {"input1": t(*a), "input2": t(*c), "weight": w(2, a[-1], c[-1]), "bias": d}
+        for a, c, d in (((4, 3), (4, 2), None), ((4, 3), (4, 3), w(2)), ((3,), (3,), None))
+    ],
+)
 PLUS = [{"beta": x, "alpha": y} for x, y in ((1, 1), (0.5, 2))]
 rows("addmm", [{"self": t(*s), "mat1": t(4, 3), "mat2": t(3, 2), **p} for s in ((4, 2), (2,), ()) for p in PLUS])
 rows("baddbmm", [{"self": t(*s), "batch1": t(2, 4, 3), "batch2": t(2, 3, 2), **p} for s in ((2, 4, 2), (1, 4, 2)) for p in PLUS])
 rows("addmv", [{"self": t(4), "mat": t(4, 3), "vec": t(3), **p} for p in PLUS])
 rows("outer", [{"self": t(3), "vec2": t(2)}, {"self": t(3), "vec2": t(3)}])
-rows("tensordot", [{"self": t(*a), "other": t(*c), "dims_self": x, "dims_other": y} for a, c, x, y in (
-    ((4, 3), (3, 2), [1], [0]), ((2, 3), (2, 3), [0, 1], [0, 1]), ((3,), (3,), [], []), ((2, 3, 4), (4, 3), [-1, 1], [0, 1]))])  # fmt: skip
+rows(
+    "tensordot",
+    [
+        {"self": t(*a), "other": t(*c), "dims_self": x, "dims_other": y}
+        for a, c, x, y in (
+            ((4, 3), (3, 2), [1], [0]),
+            ((2, 3), (2, 3), [0, 1], [0, 1]),
+            ((3,), (3,), [], []),
+            ((2, 3, 4), (4, 3), [-1, 1], [0, 1]),
+        )
+    ],
+)
 Q = [((4, 3), (5, 3), (5, 2)), ((4, 3), (4, 3), (4, 3)), ((2, 4, 3), (2, 4, 3), (2, 4, 3)), ((3, 3), (3, 3), (3, 3))]
-rows("scaled_dot_product_attention", [{"query": t(*q), "key": t(*k), "value": t(*v), "attn_mask": m, "dropout_p": 0.0, "is_causal": c, "enable_gqa": False}
-     for q, k, v in Q for m, c in ((None, False), (b(q[-2], k[-2]), False), (t(q[-2], k[-2]), False), (None, True))])  # fmt: skip
+rows(
+    "scaled_dot_product_attention",
+    [
+        {"query": t(*q), "key": t(*k), "value": t(*v), "attn_mask": m, "dropout_p": 0.0, "is_causal": c, "enable_gqa": False}
+        for q, k, v in Q
+        for m, c in ((None, False), (b(q[-2], k[-2]), False), (t(q[-2], k[-2]), False), (None, True))
+    ],
+)
 rows(
     "cdist",
     [{"x1": t(*x), "x2": t(*y), "p": p} for x, y in (((4, 3), (4, 3)), ((2, 4, 3), (2, 5, 3)), ((4, 6), (2, 6))) for p in (2.0, 1.0)],
@@ -229,8 +313,19 @@ rows("linalg_svdvals", renamed([*MATRICES, {"self": t(3, 2)}, {"self": t(4, 3, 5
 rows("linalg_matrix_power matrix_power", [{**a, "n": n} for a in MATRICES for n in (2, -1, 0)])
 
 # -- shapes ----------------------------------------------------------------------------------------------------------
-VIEWS = [((2, 3), (6,)), ((6,), (2, 3)), ((4, 6), (4, 2, 3)), ((4, 6), (24,)), ((2, 3, 2), (6, 2)), ((2, 3), (3, 2)), ((3,), (1, 3, 1)), ((1, 3), (3,)), ((4, 3), (2, 2, 3)),
-         ((3, 3), (9,)), ((2, 1, 5), (10, 1))]  # fmt: skip
+VIEWS = [
+    ((2, 3), (6,)),
+    ((6,), (2, 3)),
+    ((4, 6), (4, 2, 3)),
+    ((4, 6), (24,)),
+    ((2, 3, 2), (6, 2)),
+    ((2, 3), (3, 2)),
+    ((3,), (1, 3, 1)),
+    ((1, 3), (3,)),
+    ((4, 3), (2, 2, 3)),
+    ((3, 3), (9,)),
+    ((2, 1, 5), (10, 1)),
+]
 rows("view _unsafe_view view_copy", [{"self": T(a, k), "size": list(c)} for a, c in VIEWS for k in ("float", "index")])
 rows("reshape", [{"self": T(a, k), "shape": list(c)} for a, c in VIEWS for k in ("float", "index")])
 rows(
@@ -306,8 +401,19 @@ rows(
         for k in ("float", "index")
     ],
 )
-SLICES = [((3,), 0, 0, 3, 1), ((5,), 0, 2, 5, 1), ((5, 3), 0, 0, 2, 1), ((5, 3), 0, 1, 4, 1), ((2, 3), -1, 0, 2**63 - 1, 1), ((6, 2), 0, 0, 3, 1), ((3, 5), 1, -3, None, 1),
-          ((6,), 0, None, None, 2), ((3, 5), -1, 0, 2, 1), ((4, 3), 0, 1, 2, 1), ((6,), 0, 2, 4, 1)]  # fmt: skip
+SLICES = [
+    ((3,), 0, 0, 3, 1),
+    ((5,), 0, 2, 5, 1),
+    ((5, 3), 0, 0, 2, 1),
+    ((5, 3), 0, 1, 4, 1),
+    ((2, 3), -1, 0, 2**63 - 1, 1),
+    ((6, 2), 0, 0, 3, 1),
+    ((3, 5), 1, -3, None, 1),
+    ((6,), 0, None, None, 2),
+    ((3, 5), -1, 0, 2, 1),
+    ((4, 3), 0, 1, 2, 1),
+    ((6,), 0, 2, 4, 1),
+]
 rows(
     "slice.Tensor slice_copy.Tensor",
     [{"self": T(s, k), "dim": d, "start": x, "end": y, "step": z} for s, d, x, y, z in SLICES for k in ("float", "index")],
@@ -353,8 +459,16 @@ rows(
 )
 
 # -- gathering and scattering ----------------------------------------------------------------------------------------
-TAKEN = [((4, 3), [i(4, 5)]), ((3, 3), [i(3, 3)]), ((4, 3), [i(4, 2), i(3, 2)]), ((2, 4, 3), [None, i(4, 5)]), ((2, 3, 3), [i(2, 4), None, i(3, 4)]), ((4, 3), [i(4, 2, 1), i(3, 3)]),
-         ((4,), [i(4)]), ((6, 2), [i(6, 3)])]  # fmt: skip
+TAKEN = [
+    ((4, 3), [i(4, 5)]),
+    ((3, 3), [i(3, 3)]),
+    ((4, 3), [i(4, 2), i(3, 2)]),
+    ((2, 4, 3), [None, i(4, 5)]),
+    ((2, 3, 3), [i(2, 4), None, i(3, 4)]),
+    ((4, 3), [i(4, 2, 1), i(3, 3)]),
+    ((4,), [i(4)]),
+    ((6, 2), [i(6, 3)]),
+]
 rows("index.Tensor", [{"self": T(s, k), "indices": list(x)} for s, x in TAKEN for k in ("float", "index")])
 rows(
     "embedding", [{"weight": t(*s), "indices": x} for s, x in (((4, 3), i(4, 5)), ((4, 3), i(4, 2, 3)), ((3, 3), i(3)), ((6, 2), i(6, 4)))]
@@ -362,8 +476,20 @@ rows(
 rows(
     "index_select", [{"self": t(*s), "dim": d, "index": x} for s, d, x in (((4, 3), 0, i(4, 5)), ((2, 3), -1, i(3, 3)), ((3, 3), 1, i(3)))]
 )
-rows("gather", [{"self": T(s, k), "dim": d, "index": x} for s, d, x in (((4, 3), 0, i(4, 2, 3)), ((2, 3), -1, i(3, 2, 3)), ((3, 3), 1, i(3, 3, 3)), ((4,), 0, i(4, 5)), ((4, 3), 0, i(4, 2, 2)))
-     for k in ("float", "index")])  # fmt: skip
+rows(
+    "gather",
+    [
+        {"self": T(s, k), "dim": d, "index": x}
+        for s, d, x in (
+            ((4, 3), 0, i(4, 2, 3)),
+            ((2, 3), -1, i(3, 2, 3)),
+            ((3, 3), 1, i(3, 3, 3)),
+            ((4,), 0, i(4, 5)),
+            ((4, 3), 0, i(4, 2, 2)),
+        )
+        for k in ("float", "index")
+    ],
+)
 PUT = [
     ((4, 3), 0, i(4, 5, 3), (5, 3)),
     ((2, 3), -1, i(3, 2, 4), (2, 4)),
@@ -372,8 +498,15 @@ PUT = [
     ((4, 3), 0, i(4, 2, 2), (5, 3)),
 ]
 rows("scatter_add", [{"self": t(*s), "dim": d, "index": x, "src": t(*y)} for s, d, x, y in PUT])
-rows("scatter_reduce.two", [{"self": t(*s), "dim": d, "index": x, "src": t(*y), "reduce": r, "include_self": z} for s, d, x, y in PUT[:4] for r in ("sum", "mean", "amax", "prod", "amin")
-     for z in (True, False)])  # fmt: skip
+rows(
+    "scatter_reduce.two",
+    [
+        {"self": t(*s), "dim": d, "index": x, "src": t(*y), "reduce": r, "include_self": z}
+        for s, d, x, y in PUT[:4]
+        for r in ("sum", "mean", "amax", "prod", "amin")
+        for z in (True, False)
+    ],
+)
 ADDED = [((4, 3), 0, i(4, 5), (5, 3)), ((2, 3), -1, i(3, 4), (2, 4)), ((3, 3), 0, i(3, 3), (3, 3)), ((4,), 0, i(4, 5), (5,))]
 rows("index_add", [{"self": t(*s), "dim": d, "index": x, "source": t(*y), "alpha": a} for s, d, x, y in ADDED for a in (1, 2)])
 rows(
@@ -385,8 +518,17 @@ rows(
         for z in (True, False)
     ],
 )
-WRITTEN = [((4, 3), [i(4, 5)], (5, 3)), ((3, 3), [i(3, 3)], (3, 3)), ((4, 3), [i(4, 2), i(3, 2)], (2,)), ((4, 3), [i(4, 5)], (3,)), ((4, 3), [i(4, 5)], ()), ((4, 3), [i(4, 5)], (5, 1)),
-           ((4, 3), [i(4, 5), i(3, 5)], ()), ((6, 2), [i(6, 2)], (2, 2)), ((4, 3), [i(4)], (3,))]  # fmt: skip
+WRITTEN = [
+    ((4, 3), [i(4, 5)], (5, 3)),
+    ((3, 3), [i(3, 3)], (3, 3)),
+    ((4, 3), [i(4, 2), i(3, 2)], (2,)),
+    ((4, 3), [i(4, 5)], (3,)),
+    ((4, 3), [i(4, 5)], ()),
+    ((4, 3), [i(4, 5)], (5, 1)),
+    ((4, 3), [i(4, 5), i(3, 5)], ()),
+    ((6, 2), [i(6, 2)], (2, 2)),
+    ((4, 3), [i(4)], (3,)),
+]
 rows("index_put", [{"self": t(*s), "indices": list(x), "values": t(*y), "accumulate": a} for s, x, y in WRITTEN for a in (True, False)])
 rows("one_hot", [{"self": i(4, 3), "num_classes": 4}, {"self": i(3, 2, 3), "num_classes": 3}, {"self": i(3), "num_classes": 3}])
 rows(
@@ -395,8 +537,16 @@ rows(
 )
 
 # -- layers ----------------------------------------------------------------------------------------------------------
-NORMED = [{"input": t(*s), "normalized_shape": n, "weight": x, "bias": y, "eps": 1e-5} for s, n, x, y in (
-    ((4, 3), [3], None, None), ((4, 3), [3], w(3), w(3)), ((2, 4, 3), [4, 3], None, None), ((2, 6), [6], w(6), None), ((4, 3), [3], w(3), None))]  # fmt: skip
+NORMED = [
+    {"input": t(*s), "normalized_shape": n, "weight": x, "bias": y, "eps": 1e-5}
+    for s, n, x, y in (
+        ((4, 3), [3], None, None),
+        ((4, 3), [3], w(3), w(3)),
+        ((2, 4, 3), [4, 3], None, None),
+        ((2, 6), [6], w(6), None),
+        ((4, 3), [3], w(3), None),
+    )
+]
 rows("layer_norm native_layer_norm", NORMED)
 rows("rms_norm", [{n: x for n, x in a.items() if n != "bias"} for a in NORMED])
 CHANNELS = [(4, 2, 3), (2, 2), (3, 2, 2, 2), (2, 4, 4)]
@@ -408,8 +558,24 @@ rows(
         for g, x in ((1, None), (2, None), (1, w(s[1])), (2, w(s[1])))
     ],
 )
-rows("instance_norm", [{"input": t(*s), "weight": x, "bias": x, "running_mean": None, "running_var": None, "use_input_stats": True, "momentum": 0.1, "eps": 1e-5, "cudnn_enabled": False}
-     for s in ((4, 2, 3), (3, 2, 2, 2), (2, 4, 4)) for x in (None, w(s[1]))])  # fmt: skip
+rows(
+    "instance_norm",
+    [
+        {
+            "input": t(*s),
+            "weight": x,
+            "bias": x,
+            "running_mean": None,
+            "running_var": None,
+            "use_input_stats": True,
+            "momentum": 0.1,
+            "eps": 1e-5,
+            "cudnn_enabled": False,
+        }
+        for s in ((4, 2, 3), (3, 2, 2, 2), (2, 4, 4))
+        for x in (None, w(s[1]))
+    ],
+)
 
 
 def batch(training: bool | None, stats: bool, **more: Any) -> list[Args]:
@@ -434,8 +600,14 @@ rows(
     "dropout feature_dropout alpha_dropout",
     [{"input": t(*s), "p": 0.5, "train": z} for s in ((4, 3), (3, 3), (2, 6)) for z in (False, True)],
 )
-CONVOLVED = [((2, 3, 5), (4, 3, 2), 1, 0, 1, 1), ((3, 2, 4), (2, 2, 1), 1, 0, 1, 1), ((3, 5), (2, 3, 3), 1, 1, 1, 1), ((2, 3, 5), (4, 3, 3), 1, 0, 1, 1), ((2, 2, 5), (2, 1, 2), 2, 0, 1, 2),
-             ((2, 3, 5), (4, 3, 2), 1, 0, 2, 1)]  # fmt: skip
+CONVOLVED = [
+    ((2, 3, 5), (4, 3, 2), 1, 0, 1, 1),
+    ((3, 2, 4), (2, 2, 1), 1, 0, 1, 1),
+    ((3, 5), (2, 3, 3), 1, 1, 1, 1),
+    ((2, 3, 5), (4, 3, 3), 1, 0, 1, 1),
+    ((2, 2, 5), (2, 1, 2), 2, 0, 1, 2),
+    ((2, 3, 5), (4, 3, 2), 1, 0, 2, 1),
+]
 rows(
     "conv1d",
     [
@@ -444,16 +616,93 @@ rows(
         for c in (None, w(k[0]))
     ],
 )
-rows("conv2d", [{"input": t(2, 3, 5, 4), "weight": w(2, 3, 3, 1), "bias": w(2), "stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1},
-                {"input": t(2, 2, 5, 4), "weight": w(2, 2, 2, 2), "bias": None, "stride": [1], "padding": [0], "dilation": [1], "groups": 1}])  # fmt: skip
-rows("conv3d", [{"input": t(2, 2, 3, 5, 2), "weight": w(2, 2, 1, 3, 1), "bias": w(2), "stride": [1, 1, 1], "padding": [0, 0, 0], "dilation": [1, 1, 1], "groups": 1},
-                {"input": t(2, 2, 3, 2, 2), "weight": w(2, 2, 2, 1, 1), "bias": w(2), "stride": [1, 1, 1], "padding": [1, 0, 0], "dilation": [1, 1, 1], "groups": 1}])  # fmt: skip
-rows("convolution", [{"input": t(*s), "weight": w(*k), "bias": c, "stride": [st], "padding": [p], "dilation": [d], "transposed": z, "output_padding": [0], "groups": g}
-     for s, k, st, p, d, g in CONVOLVED if len(s) == 3 for c, z in ((w(k[0]), False), (None, False))]
-     + [{"input": t(2, 3, 5), "weight": w(3, 2, 2), "bias": None, "stride": [1], "padding": [0], "dilation": [1], "transposed": True, "output_padding": [0], "groups": 1}])  # fmt: skip
+rows(
+    "conv2d",
+    [
+        {
+            "input": t(2, 3, 5, 4),
+            "weight": w(2, 3, 3, 1),
+            "bias": w(2),
+            "stride": [1, 1],
+            "padding": [0, 0],
+            "dilation": [1, 1],
+            "groups": 1,
+        },
+        {"input": t(2, 2, 5, 4), "weight": w(2, 2, 2, 2), "bias": None, "stride": [1], "padding": [0], "dilation": [1], "groups": 1},
+    ],
+)
+rows(
+    "conv3d",
+    [
+        {
+            "input": t(2, 2, 3, 5, 2),
+            "weight": w(2, 2, 1, 3, 1),
+            "bias": w(2),
+            "stride": [1, 1, 1],
+            "padding": [0, 0, 0],
+            "dilation": [1, 1, 1],
+            "groups": 1,
+        },
+        {
+            "input": t(2, 2, 3, 2, 2),
+            "weight": w(2, 2, 2, 1, 1),
+            "bias": w(2),
+            "stride": [1, 1, 1],
+            "padding": [1, 0, 0],
+            "dilation": [1, 1, 1],
+            "groups": 1,
+        },
+    ],
+)
+rows(
+    "convolution",
+    [
+        {
+            "input": t(*s),
+            "weight": w(*k),
+            "bias": c,
+            "stride": [st],
+            "padding": [p],
+            "dilation": [d],
+            "transposed": z,
+            "output_padding": [0],
+            "groups": g,
+        }
+        for s, k, st, p, d, g in CONVOLVED
+        if len(s) == 3
+        for c, z in ((w(k[0]), False), (None, False))
+    ]
+    + [
+        {
+            "input": t(2, 3, 5),
+            "weight": w(3, 2, 2),
+            "bias": None,
+            "stride": [1],
+            "padding": [0],
+            "dilation": [1],
+            "transposed": True,
+            "output_padding": [0],
+            "groups": 1,
+        }
+    ],
+)
 for n, place, kernel in ((1, (5,), (3,)), (2, (5, 4), (3, 1)), (3, (3, 5, 2), (1, 3, 1))):
-    rows(f"conv{n}d.padding", [{"input": t(2, 3, *place), "weight": w(2, 3, *k), "bias": w(2), "stride": [1] * n, "padding": p, "dilation": [1] * n, "groups": 1}
-         for k in (kernel, (1,) * n) for p in ("same", "valid")])  # fmt: skip
+    rows(
+        f"conv{n}d.padding",
+        [
+            {
+                "input": t(2, 3, *place),
+                "weight": w(2, 3, *k),
+                "bias": w(2),
+                "stride": [1] * n,
+                "padding": p,
+                "dilation": [1] * n,
+                "groups": 1,
+            }
+            for k in (kernel, (1,) * n)
+            for p in ("same", "valid")
+        ],
+    )
     POOLED = [
         {"self": t(2, 3, *place), "kernel_size": list(k), "stride": [1] * n, "padding": [0] * n}
         for k in (kernel, (1,) * n, (2,) + (1,) * (n - 1))
@@ -470,8 +719,17 @@ for n, place, kernel in ((1, (5,), (3,)), (2, (5, 4), (3, 1)), (3, (3, 5, 2), (1
 def cell(gates: int, first: bool) -> Args:
     weights = [w(gates * 2, 3), w(gates * 2, 2), w(gates * 2), w(gates * 2)]
     states = [t(1, 4, 2), t(1, 4, 2)] if gates == 4 else t(1, 4, 2)
-    return {"input": t(4, 2, 3) if first else t(2, 4, 3), "hx": states, "params": weights, "has_biases": True, "num_layers": 1, "dropout": 0.0, "train": False,
-            "bidirectional": False, "batch_first": first}  # fmt: skip
+    return {
+        "input": t(4, 2, 3) if first else t(2, 4, 3),
+        "hx": states,
+        "params": weights,
+        "has_biases": True,
+        "num_layers": 1,
+        "dropout": 0.0,
+        "train": False,
+        "bidirectional": False,
+        "batch_first": first,
+    }
 
 
 rows("lstm.input", [cell(4, z) for z in (False, True)])
@@ -493,9 +751,10 @@ rows("randperm", [{"n": 4}])
 rows("randint.low", [{"low": 0, "high": 4, "size": [3]}])
 
 UNARY = """relu gelu silu sigmoid exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal cos softplus elu leaky_relu hardtanh hardsigmoid
-hardswish mish selu celu relu6 logit log_sigmoid ceil floor round trunc frac isnan isinf isfinite erfc hardshrink softshrink digamma lgamma
-special_expit nan_to_num acos tanh sin sinh asin asinh atan tan erf sgn sign erfinv abs cosh square neg negative clone alias detach contiguous
-lift_fresh_copy positive detach_copy lift_fresh alias_copy zeros_like ones_like sum mean prod any all var std var_mean max min median"""
+hardswish mish selu celu relu6 logit log_sigmoid ceil floor round trunc frac isnan isinf isfinite erfc hardshrink softshrink digamma
+lgamma special_expit nan_to_num acos tanh sin sinh asin asinh atan tan erf sgn sign erfinv abs cosh square neg negative clone alias
+detach contiguous lift_fresh_copy positive detach_copy lift_fresh alias_copy zeros_like ones_like sum mean prod any all
+var std var_mean max min median"""
 BINARY = """max.other min.other maximum minimum fmod.Tensor remainder.Tensor atan2 hypot xlogy.Tensor floor_divide gt.Tensor
 ge.Tensor lt.Tensor le.Tensor logaddexp div.Tensor true_divide.Tensor"""
 rows(UNARY, FREE)

@@ -46,7 +46,7 @@ def binary(d: Draft) -> Any:
     y = x and fitting(d, x)
     if x is None or y is None:
         return None
-    op = d.rng.choice(BINARY)
+    op = d.rng.choice(BINARY) if x != y else "mul.Tensor"  # the larger of x and x says nothing
     return d.emit(op, {"self": x, "other": y, **({"alpha": d.rng.choice([1, 1, 2, -1])} if op[:3] in ("add", "sub") else {})})
 
 
@@ -68,7 +68,20 @@ def reduction(d: Draft) -> Any:
     n = len(d.shape(x))
     dims = sorted(d.rng.sample(range(n), d.rng.choice([1, 1, min(2, n)])))
     args: dict[str, Any] = {"self": x, "dim": dims, "keepdim": d.rng.random() < 0.4}
-    op = d.rng.choice(["sum.dim_IntList", "sum.dim_IntList", "mean.dim", "mean.dim", "amax", "amin", "var.correction", "logsumexp", "linalg_vector_norm", "prod.dim_int"])
+    op = d.rng.choice(
+        [
+            "sum.dim_IntList",
+            "sum.dim_IntList",
+            "mean.dim",
+            "mean.dim",
+            "amax",
+            "amin",
+            "var.correction",
+            "logsumexp",
+            "linalg_vector_norm",
+            "prod.dim_int",
+        ]
+    )
     if op == "prod.dim_int":
         args["dim"] = dims[0]
     if op == "linalg_vector_norm":
@@ -85,7 +98,9 @@ def along(d: Draft) -> Any:
         return None
     axis, size = d.axis(x), 0
     size = d.shape(x)[axis]
-    op = d.rng.choice(["softmax.int", "log_softmax.int", "cumsum", "sort", "argmax", "argsort", "topk", "max.dim", "flip", "roll", "median.dim"])
+    op = d.rng.choice(
+        ["softmax.int", "log_softmax.int", "cumsum", "sort", "argmax", "argsort", "topk", "max.dim", "flip", "roll", "median.dim"]
+    )
     if op in ("flip", "roll"):
         return d.emit(op, {"self": x, "dims": [axis], **({"shifts": [1]} if op == "roll" else {})})
     more: dict[str, Any] = {"k": 1 + (size > 2), "largest": True, "sorted": True} if op == "topk" else {}
@@ -99,12 +114,24 @@ def normed(d: Draft) -> Any:
         return None
     s = d.shape(x)
     affine = d.rng.random() < 0.5
-    if d.rng.random() < 0.7 or len(s) < 2:
-        p = d.parameter(s[-1]) if affine else None
+    if len(s) < 2 or d.rng.random() < 0.7:
+        p = d.parameter(int(s[-1])) if affine else None
         return d.emit("layer_norm", {"input": x, "normalized_shape": [s[-1]], "weight": p, "bias": p, "eps": 1e-5, "cudnn_enable": False})
     p = d.parameter(s[1]) if affine else None
-    return d.emit("batch_norm", {"input": x, "weight": p, "bias": p, "running_mean": None, "running_var": None, "training": True, "momentum": 0.1, "eps": 1e-5,
-                                 "cudnn_enabled": False})  # fmt: skip
+    return d.emit(
+        "batch_norm",
+        {
+            "input": x,
+            "weight": p,
+            "bias": p,
+            "running_mean": None,
+            "running_var": None,
+            "training": True,
+            "momentum": 0.1,
+            "eps": 1e-5,
+            "cudnn_enabled": False,
+        },
+    )
 
 
 def linear(d: Draft) -> Any:
@@ -120,8 +147,14 @@ def contraction(d: Draft) -> Any:
     if x is None or y is None:
         return None
     a, b = len(d.shape(x)), len(d.shape(y))
-    equations = {(1, 1): ["i,i->", "i,j->ij"], (2, 1): ["ij,j->i", "ij,i->j", "ij,k->ijk"], (2, 2): ["ij,kj->ik", "ij,jk->ik", "ij,ij->i", "ij,ik->jk", "ij,ij->ij"],
-                 (3, 2): ["bij,ij->b", "bij,jk->bik", "bij,bi->bj"], (3, 3): ["bij,bkj->bik", "bij,bij->bj", "bij,bjk->bik"], (3, 1): ["bij,j->bi"]}  # fmt: skip
+    equations = {
+        (1, 1): ["i,i->", "i,j->ij"],
+        (2, 1): ["ij,j->i", "ij,i->j", "ij,k->ijk"],
+        (2, 2): ["ij,kj->ik", "ij,jk->ik", "ij,ij->i", "ij,ik->jk", "ij,ij->ij"],
+        (3, 2): ["bij,ij->b", "bij,jk->bik", "bij,bi->bj"],
+        (3, 3): ["bij,bkj->bik", "bij,bij->bj", "bij,bjk->bik"],
+        (3, 1): ["bij,j->bi"],
+    }
     if (a, b) not in equations:
         return None
     return d.emit("einsum", {"equation": d.rng.choice(equations[a, b]), "tensors": [x, y]})
@@ -139,7 +172,10 @@ def attention(d: Draft) -> Any:
     if x is None or y is None:
         return None
     z = d.pick(rank=2, test=lambda s: len(s) == len(d.shape(y)) and s[-2] == d.shape(y)[-2])
-    return z and d.emit("scaled_dot_product_attention", {"query": x, "key": y, "value": z, "attn_mask": None, "dropout_p": 0.0, "is_causal": d.rng.random() < 0.1, "enable_gqa": False})
+    return z and d.emit(
+        "scaled_dot_product_attention",
+        {"query": x, "key": y, "value": z, "attn_mask": None, "dropout_p": 0.0, "is_causal": d.rng.random() < 0.1, "enable_gqa": False},
+    )
 
 
 def shaped(d: Draft) -> Any:
@@ -169,7 +205,7 @@ def joined(d: Draft) -> Any:
     y = x and d.pick(rank=1, test=lambda s: len(s) == len(d.shape(x)))
     if x is None or y is None:
         return None
-    if d.rng.random() < 0.15:
+    if d.rng.random() < 0.15 or x == y:
         y = d.parameter(*d.shape(x))
     op = d.rng.choice(["cat", "cat", "stack"])
     return d.emit(op, {"tensors": [x, y], "dim": d.axis(x)})
@@ -208,7 +244,11 @@ def gathered(d: Draft) -> Any:
     if not at or not high:
         return None
     if d.rng.random() < 0.25:
-        return d.emit("embedding", {"weight": d.parameter(high, 2), "indices": at}) if d.rng.random() < 0.3 else d.emit("one_hot", {"self": at, "num_classes": high})
+        return (
+            d.emit("embedding", {"weight": d.parameter(high, 2), "indices": at})
+            if d.rng.random() < 0.3
+            else d.emit("one_hot", {"self": at, "num_classes": high})
+        )
     x = d.pick(rank=1, test=lambda s: high in s)
     if x is None:
         return None
@@ -254,7 +294,7 @@ def masked(d: Draft) -> Any:
         return None
     if m is None or d.rng.random() < 0.4:
         y = fitting(d, x)
-        return y and d.emit(d.rng.choice(COMPARED), {"self": x, "other": y})
+        return y and x != y and d.emit(d.rng.choice(COMPARED), {"self": x, "other": y})
     if d.rng.random() < 0.5:
         return d.emit("masked_fill.Scalar", {"self": x, "mask": m, "value": d.rng.choice([0, 0, 1.5])})
     y = fitting(d, x)
@@ -297,20 +337,74 @@ def convolved(d: Draft) -> Any:
     if x is None:
         return None
     if d.rng.random() < 0.6:
-        wide = d.emit("pad", {"self": x, "pad": [1, 1], "mode": d.rng.choice(["circular", "circular", "constant"]), "value": None}, free=True)
+        wide = d.emit(
+            "pad", {"self": x, "pad": [1, 1], "mode": d.rng.choice(["circular", "circular", "constant"]), "value": None}, free=True
+        )
         if wide is None:
             return None
         x = Wire(wide[0])
     k = d.rng.choice([1, 3])
-    return d.emit("conv1d", {"input": x, "weight": d.parameter(2, d.shape(x)[1], k), "bias": d.parameter(2), "stride": [1], "padding": [0], "dilation": [1], "groups": 1})
+    return d.emit(
+        "conv1d",
+        {
+            "input": x,
+            "weight": d.parameter(2, d.shape(x)[1], k),
+            "bias": d.parameter(2),
+            "stride": [1],
+            "padding": [0],
+            "dilation": [1],
+            "groups": 1,
+        },
+    )
 
 
-STEPS: list[Step] = [unary, unary, scalar, binary, binary, weighted, weighted, reduction, reduction, along, normed, linear, linear, contraction, contraction, matmul, attention,
-                     shaped, shaped, joined, cut, diagonal, gathered, gathered, scattered, made, masked, compared, cast, geometric, convolved]  # fmt: skip
+STEPS: list[Step] = [
+    unary,
+    unary,
+    scalar,
+    binary,
+    binary,
+    weighted,
+    weighted,
+    reduction,
+    reduction,
+    along,
+    normed,
+    linear,
+    linear,
+    contraction,
+    contraction,
+    matmul,
+    attention,
+    shaped,
+    shaped,
+    joined,
+    cut,
+    diagonal,
+    gathered,
+    gathered,
+    scattered,
+    made,
+    masked,
+    compared,
+    cast,
+    geometric,
+    convolved,
+]
 
 
 # -- random edits ----------------------------------------------------------------------------------------------------
-OTHER = {"relu": "cumsum", "add": "mul", "mul": "add", "sum": "mean", "mean": "sum", "amax": "amin", "softmax": "cumsum", "maximum": "add", "sub": "add"}
+OTHER = {
+    "relu": "cumsum",
+    "add": "mul",
+    "mul": "add",
+    "sum": "mean",
+    "mean": "sum",
+    "amax": "amin",
+    "softmax": "cumsum",
+    "maximum": "add",
+    "sub": "add",
+}
 
 
 def broken(case: Case, world: Sequence[Factor], rng: random.Random) -> Case:
@@ -355,9 +449,18 @@ def insert(program: Program, rng: random.Random) -> Program | None:
     shape = program.wires[old].shape
     d = rng.randrange(len(shape))
     ops: list[tuple[str, dict[str, Any]]] = [
-        ("flip.default", {"dims": [d]}), ("roll.default", {"shifts": [1], "dims": [d]}), ("cumsum.default", {"dim": d}), ("softmax.int", {"dim": d}), ("relu.default", {}), ("tanh.default", {}),
-        ("add.Scalar", {"other": 1.5, "alpha": 1}), ("mul.Scalar", {"other": 2}), ("square.default", {}), ("triu.default", {"diagonal": 0}),
-        ("transpose.int", {"dim0": 0, "dim1": d})]  # fmt: skip
+        ("flip.default", {"dims": [d]}),
+        ("roll.default", {"shifts": [1], "dims": [d]}),
+        ("cumsum.default", {"dim": d}),
+        ("softmax.int", {"dim": d}),
+        ("relu.default", {}),
+        ("tanh.default", {}),
+        ("add.Scalar", {"other": 1.5, "alpha": 1}),
+        ("mul.Scalar", {"other": 2}),
+        ("square.default", {}),
+        ("triu.default", {"diagonal": 0}),
+        ("transpose.int", {"dim0": 0, "dim1": d}),
+    ]
     op, more = rng.choice(ops)
     extra = Node(f"aten.{op}", {"self": Wire(old), **more}, (new,))
     changed = replace(node, args={n: _instead(a, old, new) for n, a in node.args.items()})

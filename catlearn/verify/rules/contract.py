@@ -224,14 +224,17 @@ def _square(a: Axis, b: Axis, what: str) -> bool:
 
 
 def determinant(call: Call) -> Type:
-    """det: of a conjugated matrix the same, of O(n) vectors in the rows or columns times the determinant."""
+    """det: of a conjugated matrix the same; else times the determinants of what acts on the rows and on the columns."""
     x = call.tensor("A" if "A" in call.args else "self")
     a, b, rest = _matrix(x)
-    for one, other in ((a, b), (b, a)):
-        if len(one) == 1 and one[0].kind == "V" and one[0].shift == 0 and is_plain(other):
-            return Type(rest, sign=(one[0].group,) if one[0].group.startswith("O") else ())
-    _square(a, b, "the determinant")
-    return Type(rest)
+    signs: set[str] = set()
+    for axis in (a, b):
+        known = is_plain(axis) or (len(axis) == 1 and axis[0].shift == 0 and (axis[0].kind == "V" or axis[0].group.startswith("A(")))
+        if not known:
+            _square(a, b, "the determinant")
+            return Type(rest)
+        signs ^= {f.group for f in axis if f.group.startswith("O(")}
+    return Type(rest, sign=tuple(signs))
 
 
 def of_matrix(call: Call) -> Type:

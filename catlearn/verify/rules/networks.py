@@ -19,7 +19,7 @@ from catlearn.verify.rules.call import (
     typed,
     varied,
 )
-from catlearn.verify.rules.reduce import require_set
+from catlearn.verify.rules.reduce import require_set, still
 from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, show, size, trivial
 
 
@@ -38,9 +38,10 @@ def layer_norm(call: Call) -> list[Typing]:
     """Mean and variance over the last axes, then a scale and a shift along them: over a set only without these."""
     x = call.tensor("input")
     k = x.rank - len(call.args["normalized_shape"])
-    for i, axis in enumerate(numbers(x.type, "a normalisation").axes):
+    centred = still(x.type, range(k, x.rank)) if call.op == "aten.layer_norm.default" else x.type  # others also give the mean, or none
+    for i, axis in enumerate(numbers(centred, "a normalisation").axes):
         require_set(axis, "a normalisation") if i >= k else require_entrywise(axis, "a normalisation")
-    found = Type(_affine(x.axes, call, k, "weight", "bias"))
+    found = Type(_affine(centred.axes, call, k, "weight", "bias"))
     statistics = Type((*x.axes[:k], *(() for _ in x.axes[k:])))
     return typed(found, *(statistics for _ in call.outs[1:]))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from catlearn.core.sizes import Size
 from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, apply_each, cyclic, require_entrywise, typed
-from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, numbers, plain, scaled, show, size
+from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, moved, numbers, plain, scaled, show, size
 
 
 def dims_of(x: Typed, given: Any) -> list[int]:
@@ -33,6 +33,11 @@ def require_set(axis: Axis, what: str) -> Axis:
     if not is_set(axis):
         raise Refused(f"{what} along {show(axis)}: what acts there is not a permutation")
     return axis
+
+
+def still(x: Type, dims: Sequence[int]) -> Type:
+    """The type without translations along the axes that are not reduced: those of a function f(x + t) = f(x) there."""
+    return replace(x, axes=tuple(a if i in dims else tuple(moved(f, 0) if f.kind == "c" else f for f in a) for i, a in enumerate(x.axes)))
 
 
 def symmetric(x: Type, dims: Sequence[int], keep: bool, what: str) -> Type:
@@ -80,9 +85,10 @@ def _total(call: Call, mean: bool) -> Type:
 
 def symmetric_reduction(call: Call) -> list[Typing]:
     """Any other function that does not depend on the order along the reduced axes; all results alike."""
-    x = call.tensor("self")
-    found = symmetric(x.type, dims_of(x, call.get("dim")), bool(call.get("keepdim", False)), "this reduction")
-    return typed(*(found for _ in call.outs))
+    x, name = call.tensor("self"), call.op.split(".")[1]
+    dims, keep = dims_of(x, call.get("dim")), bool(call.get("keepdim", False))
+    found = symmetric(still(x.type, dims) if name in (*_STILL, *_MOVED) else x.type, dims, keep, "this reduction")
+    return typed(*(replace(found, axes=without(x.axes, dims, keep)) if name in _MOVED else found for _ in call.outs))
 
 
 def norm(call: Call) -> Type:
@@ -101,9 +107,10 @@ def normalised(call: Call) -> Type:
     """softmax, log_softmax: a symmetric function along one axis, applied to each entry."""
     x = call.tensor("self")
     d = call.axis("dim", x)
-    for i, axis in enumerate(numbers(x.type, "a softmax").axes):
+    found = still(numbers(x.type, "a softmax"), [d])
+    for i, axis in enumerate(found.axes):
         require_set(axis, "a softmax") if i == d else require_entrywise(axis, "a softmax")
-    return x.type if not x.type.zero else replace(x.type, zero=False)
+    return replace(found, zero=False)
 
 
 def ordered(call: Call) -> list[Typing]:
@@ -259,6 +266,7 @@ def triangle(call: Call) -> Type:
     return replace(x.type, axes=(*x.axes[:-2], *(plain(size(axis)) for axis in x.axes[-2:])))
 
 
+_STILL, _MOVED = ("var", "std"), ("amax", "amin", "aminmax", "max", "min", "median", "logsumexp")
 _SYMMETRIC = """amax.default amin.default aminmax.default prod.default prod.dim_int any.default any.dim any.dims all.default all.dim
 all.dims var.default var.dim var.correction std.default std.dim std.correction var_mean.default var_mean.dim var_mean.correction
 std_mean.correction logsumexp.default max.default min.default median.default nansum.default count_nonzero.dim_IntList""".split()
