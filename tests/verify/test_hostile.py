@@ -1,6 +1,6 @@
 """Claims that are false, by every trick we could think of: none of them may be proved. Each is first seen to be false in numbers.
 
-``BROKEN`` holds those that were proved once, before the prover was repaired; the rest never were. A claim here is a function or module, ``dom``
+Most of ``BROKEN`` were proved once, before the prover was repaired; the rest never were. A claim here is a function or module, ``dom``
 and ``cod``. The search for a counterexample is left out, since only the proof is on trial; where ties matter it stays.
 
 Longer than a full file because it is one list.
@@ -20,8 +20,14 @@ from torch.utils._pytree import tree_leaves
 
 import catlearn as cl
 from catlearn.errors import CatlearnError
+from catlearn.interop.trace import trace
 from catlearn.verify import claims, prove
+from catlearn.verify.certificate import encode
+from catlearn.verify.kernel import Claim, Proof
+from catlearn.verify.program import exported
 from catlearn.verify.refute import Outcome
+from catlearn.verify.search import Search
+from catlearn.verify.types import Factor, Type, plain
 
 A, E, O, S, SE, SO, Z, Sp, R, sp, ix, ar = cl.A, cl.E, cl.O, cl.S, cl.SE, cl.SO, cl.Z, cl.Sp, cl.R, cl.space, cl.index, torch.arange
 n, m, b, b0, u0 = cl.dim("n"), cl.dim("m"), cl.dim("b", min=1), cl.dim("b", min=0), cl.dim("u0", min=0)
@@ -34,14 +40,14 @@ Claimed = tuple[Callable[..., Any], cl.Space, cl.Space]
 
 
 class Const(nn.Module):
-    def __init__(s, fn, **bufs):
+    def __init__(self, fn, **bufs):
         super().__init__()
-        s.fn = fn
+        self.fn = fn
         for k, v in bufs.items():
-            s.register_buffer(k, v)
+            self.register_buffer(k, v)
 
-    def forward(s, *xs):
-        return s.fn(s, *xs)
+    def forward(self, *xs):
+        return self.fn(self, *xs)
 
 
 def inplace_view(x):
@@ -65,7 +71,7 @@ def alias_cat(x):
 
 def chunk_(x):
     y = x.clone()
-    a, b = y[:2], y[2:]
+    a, _b = y[:2], y[2:]
     a.zero_()
     return y
 
@@ -231,96 +237,96 @@ def idxput2(x, i, e):
 def bn(train, mom=0.1, track=True, ch="x"):
     b = nn.BatchNorm1d(5, momentum=mom, track_running_stats=track)
     if track:
-        b.running_mean.copy_(ar(5.0))
+        b.running_mean.copy_(ar(5.0))  # type: ignore
     b.weight.data.copy_(ar(5.0))
     return b.train(train)
 
 
 class GRU(nn.Module):
-    def __init__(s, bf):
+    def __init__(self, bf):
         super().__init__()
-        s.g = nn.GRU(4, 4, batch_first=bf)
+        self.g = nn.GRU(4, 4, batch_first=bf)
 
-    def forward(s, x):
-        return s.g(x)[0]
+    def forward(self, x):
+        return self.g(x)[0]
 
 
 class MHA(nn.Module):
-    def __init__(s, mask=None, causal=False, kpm=False):
+    def __init__(self, mask=None, causal=False, kpm=False):
         super().__init__()
-        s.a = nn.MultiheadAttention(4, 2, batch_first=True)
-        s.mask = mask
-        s.c = causal
-        s.k = kpm
+        self.a = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.mask = mask
+        self.c = causal
+        self.k = kpm
 
-    def forward(s, x):
+    def forward(self, x):
         L = x.shape[1]
-        m_ = torch.ones(L, L, dtype=torch.bool).triu(1) if s.c else None
-        k = (ar(L) >= 3).expand(x.shape[0], L) if s.k else None
-        return s.a(x, x, x, attn_mask=m_, key_padding_mask=k)[0]
+        m_ = torch.ones(L, L, dtype=torch.bool).triu(1) if self.c else None
+        k = (ar(L) >= 3).expand(x.shape[0], L) if self.k else None
+        return self.a(x, x, x, attn_mask=m_, key_padding_mask=k)[0]
 
 
 class Dict(nn.Module):
-    def forward(s, x):
+    def forward(self, x):
         return {"b": x, "a": x.flip(0)}
 
 
 class Tup(nn.Module):
-    def forward(s, x):
+    def forward(self, x):
         return [(x.flip(0),), x]
 
 
 class Inst(nn.Module):
-    def __init__(s):
+    def __init__(self):
         super().__init__()
-        s.i = nn.InstanceNorm1d(5, track_running_stats=True)
-        s.i.running_mean.copy_(torch.arange(5.0))
-        s.eval()
+        self.i = nn.InstanceNorm1d(5, track_running_stats=True)
+        self.i.running_mean.copy_(torch.arange(5.0))  # type: ignore
+        self.eval()
 
-    def forward(s, x):
-        return s.i(x)
+    def forward(self, x):
+        return self.i(x)
 
 
 class Eye(nn.Module):
-    def __init__(s):
+    def __init__(self):
         super().__init__()
-        s.register_buffer("b", torch.eye(3))
+        self.register_buffer("b", torch.eye(3))
 
-    def forward(s, x):
-        y = x @ s.b
-        s.b.add_(torch.ones(3, 3))
+    def forward(self, x):
+        y = x @ self.b
+        self.b.add_(torch.ones(3, 3))  # type: ignore
         return y
 
 
 class HookM(nn.Module):
-    def __init__(s):
+    def __init__(self):
         super().__init__()
-        s.register_forward_hook(lambda m, i, o: o.flip(0))
+        self.register_forward_hook(lambda m, i, o: o.flip(0))
 
-    def forward(s, x):
+    def forward(self, x):
         return x
 
 
 class CallM(nn.Module):
-    def __call__(s, x):
+    def __call__(self, x):
         return x.flip(0)
 
-    def forward(s, x):
+    def forward(self, x):
         return x
 
 
 class PreHook(nn.Module):
-    def __init__(s):
+    def __init__(self):
         super().__init__()
-        s.register_forward_pre_hook(lambda m, i: (i[0].flip(0),))
+        self.register_forward_pre_hook(lambda m, i: (i[0].flip(0),))
 
-    def forward(s, x):
+    def forward(self, x):
         return x
 
 
 def patched():
     m = nn.Identity()
-    m.forward = lambda x: x.flip(0)
+    m.forward = lambda x: x.flip(0)  # type: ignore
     return m
 
 
@@ -509,7 +515,7 @@ GRAPHS: dict[str, Any] = {
     "fliplr": (lambda x: x.flip(1), sp(4, O(3)), sp(4, O(3))),
     "bn_eval": (bn(False), sp(7, S(5)), sp(7, S(5))),
     "bn_train": (bn(True), sp(7, S(5)), sp(7, S(5))),
-    "bn_mom": (bn(True, None), sp(7, S(5)), sp(7, S(5))),
+    "bn_mom": (bn(True, None), sp(7, S(5)), sp(7, S(5))),  # type: ignore
     "bn_nt": (bn(True), sp(S(7), S(5)), sp(S(7), S(5))),
     "gru": (GRU(True), sp(2, S(5), 4), sp(2, S(5), 4)),
     "gru2": (GRU(False), sp(S(5), 2, 4), sp(S(5), 2, 4)),
@@ -656,7 +662,7 @@ VECTORS: dict[str, Any] = {
     "emb2": (Const(lambda s, x: x + s.p[ar(5)], p=torch.randn(5, 3)), sp(S(5), 3), sp(S(5), 3)),
     "kron": (lambda x: torch.kron(x, ar(2.0)).view(2, 5).sum(0), S5, S5),
     "outer": (lambda x: torch.outer(x, ar(5.0)).sum(0), S5, S5),
-    "tdot": (lambda x: torch.tensordot(x, ar(5.0)[:, None], ([0], [0])), S5, R(1)),
+    "tdot": (lambda x: torch.tensordot(x, ar(5.0)[:, None], ([0], [0])), S5, R(1)),  # type: ignore
     "bil": (lambda x: F.bilinear(x, x, torch.arange(25.0).view(1, 5, 5)), S5, R(1)),
     "ein": (lambda x: torch.einsum("ij,kj->ik", x, ar(20.0).view(5, 4)), sp(S(5), 4), sp(S(5), S(5))),
     "ein2": (lambda x: torch.einsum("ii->i", x)[:1], sp(S(5), S(5)), R(1)),
@@ -865,6 +871,64 @@ def test_a_false_claim_is_not_proved(name: str, monkeypatch: pytest.MonkeyPatch)
     except CatlearnError:
         return
     assert verdict != "proved"
+
+
+X5, VEC = Factor("X", 5, "S(5)"), Factor("V", 4, "Sp(4)")
+UNION = (Factor("+", 5, parts=((VEC,), plain(1))),)
+FORGED: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...], Claim]] = {
+    "a norm of a union": (lambda x: x.norm(), (torch.ones(5),), Claim((Type((UNION,)),), (Type(()),), {})),
+    "positions on vectors": (
+        lambda x, i: x[i],
+        (torch.ones(4), ar(4)),
+        Claim((Type(((VEC,),)), Type((plain(4),), points=(VEC,))), (Type((plain(4),)),), {}),
+    ),
+    "a determinant twice": (
+        lambda x, y: x * torch.linalg.det(y),
+        (torch.ones(()), torch.eye(3)),
+        Claim((Type((), sign=("O(3)", "O(3)")), Type(((Factor("V", 3, "O(3)"),), plain(3)))), (Type(()),), {}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_claim_is_not_accepted(name: str) -> None:
+    f, inputs, claim = FORGED[name]
+    program = exported(trace(f, inputs), [tuple(x.shape) for x in inputs]).program
+    proof = Search(program, claim.dom, claim.cod).run()
+    assert isinstance(proof, Proof)  # the rules alone do not see it
+    assert not cl.verify.check(encode(proof), f)
+
+
+def test_a_forged_claim_about_a_union_of_sets_is_accepted() -> None:
+    union = (Factor("+", 6, parts=((X5,), plain(1))),)
+    program = exported(trace(torch.relu, (torch.ones(6),)), [(6,)]).program
+    proof = Search(program, (Type((union,)),), (Type((union,)),)).run()
+    assert isinstance(proof, Proof) and cl.verify.check(encode(proof), torch.relu)
+
+
+PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any], cl.Space, cl.Space]] = {
+    "rounded first": (lambda x: x.cumsum(0), lambda x: x.cumsum(0, dtype=torch.int64), sp(4, O(3)), sp(4, O(3))),
+    "another fixed tensor": (
+        Const(lambda s, x, y: x @ s.j @ y, j=J.float()),
+        Const(lambda s, x, y: x @ s.j @ y, j=J.abs().float()),
+        P4 @ P4,
+        R(),
+    ),
+    "another number": (lambda x: 2 * x - x, lambda x: 2.5 * x - x, PT, PT),
+    "another axis": (lambda x: x.softmax(0), lambda x: x.softmax(1), sp(S(5), S(5, name="b")), sp(S(5), S(5, name="b"))),
+    "another mode": (nn.BatchNorm1d(4).eval(), nn.BatchNorm1d(4), sp(7, 4), sp(7, 4)),
+    "outputs exchanged": (lambda x: (x, x * 2), lambda x: (x * 2, x), V, V @ V),
+    "a relation of sizes": (lambda x, y: x, BROKEN["sq"][0], N @ sp(m, 3), N),
+    "what is exported": (lambda x: x, exporting, N, N),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_certificate_is_not_one_of_a_network_that_looks_alike(name: str) -> None:
+    f, g, dom, cod = PAIRS[name]
+    report = cl.verify.equivariant(f, dom=dom, cod=cod)
+    assert report.certificate is not None and cl.verify.check(report.certificate, f)
+    assert not cl.verify.check(report.certificate, g)
 
 
 def test_a_true_claim_beside_them_is_proved() -> None:
