@@ -39,7 +39,7 @@ def run(page: str, text: str) -> int:
             namespace.update(test.globs)
             assert not result.failed, report.getvalue()
         else:
-            exec(compile("\n" * line + source, page, "exec"), namespace)
+            exec(compile("\n" * line + source, page, "exec", dont_inherit=True), namespace)  # not this file's annotations
     return len(found)
 
 
