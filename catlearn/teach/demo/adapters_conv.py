@@ -110,7 +110,8 @@ NOTES = {
     "adapters on all 47 convolutions of its blocks. A third of them work channel by channel, in as many groups as there are channels.",
     "compared": "40 steps of 8 images, Adam, one thread, the same batches for all. Frozen features were computed once and had ten times "
     "the steps; all others start from their head. Batch norm keeps the statistics of the photographs. Milliseconds are those of the "
-    "processor. Of two rates the better on the validation images was taken. Each merged network went through a safetensors file into a plain one.",
+    "processor. Of two rates the better on the validation images was taken. "
+    "Each merged network went through a safetensors file into a plain one.",
     "layers": "A method on tensors gets the weight as it is, (out, in of the group, height, width); LoRA and LoKr get it as a matrix. The "
     "numbers in the table are what each method trains there; a grouped convolution is no special case.",
 }
