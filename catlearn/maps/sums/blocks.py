@@ -22,28 +22,42 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import linear
 
-from catlearn.maps.sums.tables import Tables, expand, fold
+from catlearn.maps.sums.tables import Tables, expand, few, fold
 
 CHUNK = 1 << 20  # numbers of x and y together in one chunk of tokens
+SMALL = 1 << 17  # numbers in a dense block, at most, that is made by a product, so that its gradient scatters no rows; larger ones gather
 FOLD = 1 << 18  # entries of blocks beyond which their gradient is worth two steps of its own
 Blocks = Sequence[Tensor]
 
 
 def layer(t: Tables, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """y (T, outputs, c_out) of x (T, inputs, c_in), weight (D, c_out, c_in) and bias (Db, c_out) or None."""
+    if t.whole:
+        return dense(t, x.reshape(len(x), t.ins.size * x.shape[2]), weight, bias).view(len(x), t.outs.size, weight.shape[1])
     constant = None if bias is None else torch.mm(t.bias, bias)
     if traced():
         return product(t, x, expand(t, weight), constant)
-    needed = torch.is_grad_enabled()
-    planned = needed and weight.requires_grad and len(t.rows) * weight.shape[2] > FOLD
-    blocks = _Expand.apply(t, weight) if planned else expand(t, weight)
-    if t.whole:
-        return product(t, x, blocks, constant)
+    needed, blocks = torch.is_grad_enabled(), expanded(t, weight)
     if needed and (x.requires_grad or weight.requires_grad or (constant is not None and constant.requires_grad)):
         return _Forward.apply(t, x, constant, *blocks)
     return forward(t, x, blocks, constant)
+
+
+def dense(t: Tables, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """y (T, outputs · c_out) of x (T, inputs · c_in), where the one block is everything: small layers are as fast as their few calls."""
+    if t.direct is not None and len(t.direct) * weight.shape[1] * weight.shape[2] <= SMALL:
+        block = few(t.direct, t.ins.size, weight)
+    else:
+        block = expanded(t, weight)[0].squeeze(0)  # an index in its place would fill zeros in the backward pass
+    return torch.mm(x, block.t()) if bias is None else torch.addmm(torch.mm(t.bias, bias).view(-1), x, block.t())
+
+
+def expanded(t: Tables, weight: Tensor) -> Blocks:
+    """The blocks; where many rows would be gathered, with a derivative of its own."""
+    many = len(t.rows) * weight.shape[2] > FOLD
+    planned = many and torch.is_grad_enabled() and weight.requires_grad and not traced()
+    return _Expand.apply(t, weight) if planned else expand(t, weight)
 
 
 def traced() -> bool:
@@ -55,9 +69,6 @@ def product(t: Tables, x: Tensor, blocks: Blocks, constant: Tensor | None = None
     """The product in plain torch."""
     tokens, _, c_in = x.shape
     c_out = blocks[0].shape[1] // t.shapes[0][2]
-    if t.whole:
-        flat = None if constant is None else constant.view(-1)
-        return linear(x.reshape(tokens, t.ins.size * c_in), blocks[0].squeeze(0), flat).view(tokens, t.outs.size, c_out)
     taken, start, parts = t.ins.read(x), 0, []
     for (m, p, q, _), block in zip(t.shapes, blocks, strict=True):
         own = taken[:, start : start + m * p].reshape(tokens, m, p * c_in).transpose(0, 1)

@@ -34,7 +34,7 @@ from catlearn import errors
 from catlearn.maps.outliving import constant, watched
 from catlearn.maps.sums import apply as diagrams
 from catlearn.maps.sums import plan as strided
-from catlearn.maps.sums.blocks import CHUNK, layer
+from catlearn.maps.sums.blocks import CHUNK, dense, layer
 from catlearn.maps.sums.dense import layout
 from catlearn.maps.sums.entries import MOST, check_element
 from catlearn.maps.sums.family import Family
@@ -188,6 +188,8 @@ def _runner(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None, stra
         return lambda x, weight, bias: _run_parts(family, parts, x, weight, bias)
     with x.fake_mode if isinstance(x, FakeTensor) else nullcontext():
         t = tables(family, found == "blocks", c_out, x.dtype, x.device)
+    if t.whole and family.elements:
+        return lambda x, weight, bias: dense(t, x.reshape(tokens, points * c_in), weight, bias).view(shape)
     return lambda x, weight, bias: run(t, x.reshape(tokens, points, c_in), weight, bias).reshape(shape)
 
 

@@ -25,6 +25,7 @@ from catlearn.maps.sums.dense import Terms, layout
 from catlearn.maps.sums.entries import coordinates
 from catlearn.maps.sums.family import Family
 
+FEW = 4  # elements, at most, whose one dense block may be a product with their entries
 LONG = 128  # tokens from which one call for each point costs less than one pass more over all of them
 
 
@@ -69,8 +70,9 @@ class Side:
         if self.place is None:
             return x
         if len(self.signs) == 1 and isinstance(self.signs[0], float) and len(x) >= LONG:
-            for point, (a, b) in enumerate(zip(*self.positions, strict=True)):
-                torch.add(x.select(1, a), x.select(1, b), alpha=self.signs[0], out=buffer.select(1, point))
+            given = x.unbind(1)
+            for to, a, b in zip(buffer.unbind(1), *self.positions, strict=True):
+                torch.add(given[a], given[b], alpha=self.signs[0], out=to)
             return buffer
         torch.index_select(x, 1, self.take[0], out=buffer)
         for take, sign in zip(self.take[1:], self.signs, strict=True):
@@ -93,7 +95,8 @@ class Tables:
     """Both sides; (blocks, inputs, outputs, different blocks) for each group; how weights expand to blocks; the matrix of the biases.
 
     ``rows`` picks the rows of all blocks from ``columns @ weight`` seen as (columns · c_out, c_in); ``pairs`` the columns of all
-    entries; ``whole`` says that the one block is everything, in order; ``equal`` that all blocks are one, and fill their buffers.
+    entries; ``whole`` says that the one block is everything, in order; ``equal`` that all blocks are one, and fill their buffers;
+    ``direct`` are the entries (outputs · inputs, D) of a whole block of few elements.
     """
 
     shapes: tuple[tuple[int, int, int, int], ...]
@@ -105,6 +108,7 @@ class Tables:
     rows: Tensor
     pairs: Tensor
     bias: Tensor
+    direct: Tensor | None = None
 
     @property
     def T(self) -> Tables:
@@ -184,9 +188,11 @@ def _tables(given: Numbers, c_out: int, dtype: torch.dtype, device: torch.device
         found.append(torch.tensor(some, device=device))
         rows.append((found[-1].view(d, q, 1, p) * c_out + channel).view(-1))
     none = torch.zeros(0, dtype=torch.long, device=device)
-    few, constant = (torch.tensor(some, dtype=dtype, device=device).view(of) for of, some in ((size, columns), (bias_size, bias)))
+    different, constant = (torch.tensor(some, dtype=dtype, device=device).view(of) for of, some in ((size, columns), (bias_size, bias)))
     row, pair = (torch.cat(some) if some else none for some in (rows, found))
-    return Tables(shapes, whole, equal, _tensors(ins, dtype, device), _tensors(outs, dtype, device), few, row, pair, constant)
+    sides = _tensors(ins, dtype, device), _tensors(outs, dtype, device)
+    direct = different[pair] if whole and 0 < size[1] <= FEW else None
+    return Tables(shapes, whole, equal, *sides, different, row, pair, constant, direct)
 
 
 def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
@@ -210,6 +216,13 @@ def expand(t: Tables, weight: Tensor) -> tuple[Tensor, ...]:
         return (rows.view(d, q * c_out, p * c_in),)
     parts = rows.split([d * q * c_out * p for _, p, q, d in t.shapes])
     return tuple(part.view(d, q * c_out, p * c_in) for part, (_, p, q, d) in zip(parts, t.shapes, strict=True))
+
+
+def few(entries: Tensor, inputs: int, weight: Tensor) -> Tensor:
+    """The block (outputs · c_out, inputs · c_in) with these ``direct`` entries: a product and a copy, and so is its derivative."""
+    count, c_out, c_in = weight.shape
+    made = torch.mm(entries, weight.reshape(count, c_out * c_in)).view(-1, inputs, c_out, c_in)
+    return made.transpose(1, 2).reshape(-1, inputs * c_in)
 
 
 def fold(t: Tables, blocks: Sequence[Tensor], c_out: int) -> Tensor:
