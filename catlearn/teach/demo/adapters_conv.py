@@ -61,7 +61,7 @@ def chapter(out: Path, quick: bool, say: Say) -> Chapter:
     data, asked = enlarged(found.train), enlarged(found.test)
     if quick:
         data, asked = data.at(slice(0, 64)), asked.at(slice(0, 32))
-    steps = 2 if quick else 40
+    steps = 2 if quick else 100
     say(f"EfficientNet-Lite0 on digits: {steps} steps of 8 images of {SIZE} × {SIZE} pixels, {len(asked.labels)} to be asked about\n")
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -108,7 +108,7 @@ def judged(runs: list[Run], quick: bool) -> tuple[tuple[tuple[str, str], ...], t
 NOTES = {
     "lead": "EfficientNet-Lite0 was trained on photographs. Here it learns handwritten digits: by all its weights, by none, and by "
     "adapters on all 47 convolutions of its blocks. A third of them work channel by channel, in as many groups as there are channels.",
-    "compared": "40 steps of 8 images, Adam, one thread, the same batches for all. Frozen features were computed once and had ten times "
+    "compared": "100 steps of 8 images, Adam, one thread, the same batches for all. Frozen features were computed once and had ten times "
     "the steps; all others start from their head. Batch norm keeps the statistics of the photographs. Milliseconds are those of the "
     "processor. Of two rates the better on the validation images was taken. "
     "Each merged network went through a safetensors file into a plain one.",
