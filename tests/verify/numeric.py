@@ -93,7 +93,7 @@ class Element:
         for d, axis in enumerate(type.axes):
             if axis and any(f.kind not in "c*" for f in axis):
                 m = self.along(axis)
-                moves = all(f.kind in "c*X+P" for f in axis)  # entries are moved, so that nan and inf stay where they are
+                moves = permutes(axis)  # entries are moved, so that nan and inf stay where they are
                 y = y.index_select(d, m.argmax(1)) if moves else torch.movedim(torch.tensordot(m, y, ([1], [d])), 0, d)  # type: ignore[arg-type]
         for label in type.sign:
             n = int(re.findall(r"\d+", label)[0])
@@ -159,6 +159,11 @@ def permutation(images: Sequence[int]) -> Tensor:
     for i, to in enumerate(images):
         found[to, i] = 1
     return found
+
+
+def permutes(axis: Axis) -> bool:
+    """Whether entries are only moved along an axis."""
+    return all(f.kind in "c*XP" or (f.kind == "+" and all(map(permutes, f.parts))) for f in axis)
 
 
 def close(a: Tensor, b: Tensor) -> bool:

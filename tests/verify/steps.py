@@ -115,8 +115,9 @@ def normed(d: Draft) -> Any:
     s = d.shape(x)
     affine = d.rng.random() < 0.5
     if len(s) < 2 or d.rng.random() < 0.7:
-        p = d.parameter(int(s[-1])) if affine else None
-        return d.emit("layer_norm", {"input": x, "normalized_shape": [s[-1]], "weight": p, "bias": p, "eps": 1e-5, "cudnn_enable": False})
+        n = s[len(s) - 1]
+        p = d.parameter(n) if affine else None
+        return d.emit("layer_norm", {"input": x, "normalized_shape": [n], "weight": p, "bias": p, "eps": 1e-5, "cudnn_enable": False})
     p = d.parameter(s[1]) if affine else None
     return d.emit(
         "batch_norm",

@@ -6,6 +6,7 @@ Types are drawn at random (``drawing``) for the arguments in ``rows``, the opera
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from catlearn.verify.rules import _FAMILIES, IN_DISTRIBUTION, NO_TIES, TABLE, Call, Typed, Value, extra, pointwise, typings
 from catlearn.verify.types import Axis, Factor, Refused, Type, constant, plain, trivial
 from tests.verify.drawing import Trial, others, sets, skipped, trial
-from tests.verify.numeric import Element, agrees, apply, overload, sample
+from tests.verify.numeric import Element, agrees, apply, number, overload, sample
 from tests.verify.rows import SPECIAL
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -27,8 +28,9 @@ ROWS = sorted(set(TABLE) - OURS)
 
 
 def acted(found: Trial, types: tuple[Type, ...]) -> bool:
-    """Whether anything acts at all."""
-    return not all(map(trivial, types)) or not all(trivial(x.type) for x in found.call.tensors())
+    """Whether anything acts at all, or the result is said to be constant."""
+    said = any(f.kind == "*" for t in types for axis in t.axes for f in axis)
+    return said or not all(map(trivial, types)) or not all(trivial(x.type) for x in found.call.tensors())
 
 
 def tried(op: str, k: int) -> Trial | None:
@@ -81,7 +83,7 @@ def test_what_is_false_of_an_operator_is_refused(op: str) -> None:
         found = tried(op, k)
         if found is None:
             continue
-        for types in mutants(found):
+        for types in mutants(found, k):
             if found.wrong(types, ELEMENTS) is None:
                 continue
             said = [t.types for t in found.typings() if not skipped(found, t)]
@@ -90,21 +92,24 @@ def test_what_is_false_of_an_operator_is_refused(op: str) -> None:
     pytest.fail("nothing false was found to be refused: the numbers cannot tell")
 
 
-def mutants(found: Trial) -> list[tuple[Type, ...]]:
+def mutants(found: Trial, k: int) -> list[tuple[Type, ...]]:
     """Types of the results whose axes are taken from the arguments, or from the world."""
     axes = [axis for x in found.call.tensors() for axis in x.axes] + [(f,) for f in found.call.world]
-    answers = []
-    for turn in range(3):
+    answers, rng = [], random.Random(k)
+    for turn in range(4):
         types = []
         for out in found.call.outs:
             chosen: list[Axis] = []
             for n in out.shape:
-                fit = [a for a in axes if Type((a,)).shape == (n,) and out.kind == "float"] or ([*sets(n), *others(n)] if n > 1 else [()])  # type: ignore[arg-type, operator]
-                chosen.append(fit[turn % len(fit)])
+                near = [a for a in axes if Type((a,)).shape == (n,) and out.kind == "float"] if turn < 3 else []
+                far = [*sets(number(n)), *others(number(n))] if n not in (0, 1) else [()]
+                fit = near or far
+                chosen.append(rng.choice(fit))
             sign = ("O(3)",) if not out.shape and turn else ()
             types.append(Type(tuple(chosen), sign=sign))
         answers.append(tuple(types))
-    return answers
+    zero = tuple(Type(tuple(plain(n) for n in out.shape), zero=True) for out in found.call.outs)  # for what is a truth value and no more
+    return [*answers, zero]
 
 
 def test_a_false_row_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

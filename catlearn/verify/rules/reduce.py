@@ -133,12 +133,13 @@ def linear_ordered(call: Call) -> Type:
         numbers(x.type, "a cumulative sum")
     if x.value.kind != call.outs[0].kind:  # each entry is rounded first
         apply_each([x.type])
+    pair = "flip" in call.op  # a flip of two is their exchange, which commutes with itself
     for i in dims:
-        if not is_plain(x.axes[i]):
+        if not is_plain(x.axes[i]) and not (pair and cyclic(x.axes[i]) and size(x.axes[i]) == 2):
             raise Refused(f"this depends on the order along {show(x.axes[i])}")
     if "cum" in call.op and any(f.shift != 0 for axis in x.axes for f in axis):
         raise Refused("a cumulative sum of translated numbers")
-    return replace(x.type, axes=tuple(plain(size(a)) if i in dims else a for i, a in enumerate(x.axes)))
+    return replace(x.type, axes=tuple(plain(size(a)) if i in dims and is_plain(a) else a for i, a in enumerate(x.axes)))
 
 
 def roll(call: Call) -> Type:
