@@ -47,8 +47,18 @@ def tensors(value: Any) -> bool:
     return isinstance(value, torch.Tensor) or (isinstance(value, list | tuple) and any(isinstance(v, torch.Tensor) for v in value))
 
 
+def arranged(target: Any, args: list[Any]) -> tuple[list[Any], tuple[tuple[str, Any], ...]]:
+    """The arguments by place, and those by name; an operator over programs has none of these."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return args, ()
+    pairs = list(zip(target._schema.arguments, args, strict=True))
+    return [a for s, a in pairs if not s.kwarg_only], tuple((s.name, a) for s, a in pairs if s.kwarg_only and a is not None)
+
+
 def draws(target: Any, args: list[Any]) -> bool:
     """Whether a call draws random numbers: torch says so of the op, but with probability 0 it does not."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return any(getattr(a, "random", False) for a in args)
     if torch.Tag.nondeterministic_seeded not in target.tags:
         return False
     chances = [a for s, a in zip(target._schema.arguments, args, strict=False) if s.name in ("p", "dropout_p", "dropout", "train")]

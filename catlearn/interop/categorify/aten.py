@@ -132,6 +132,10 @@ class Aten(ByAutograd):
     @cached_property
     def function(self) -> Any:
         """The overload itself. Raises ``BadBox`` if this torch has none of this name."""
+        if self.overload.startswith("higher_order."):
+            from catlearn.interop.categorify.program import function
+
+            return function(self.overload)
         found: Any = pytorch.ops
         for part in self.overload.split("."):
             found = getattr(found, part, None)
@@ -141,6 +145,8 @@ class Aten(ByAutograd):
 
     @property
     def keeps_tuple(self) -> bool:  # type: ignore[override]
+        if self.overload.startswith("higher_order."):
+            return True
         returns = self.function._schema.returns
         return len(returns) > 1 or str(returns[0].type).startswith("List")
 
@@ -158,7 +164,7 @@ class Aten(ByAutograd):
         """What torch's own counter says, where it knows the op and the sizes are numbers; else one per entry of the results."""
         from torch.utils.flop_counter import flop_registry
 
-        count = flop_registry.get(self.function.overloadpacket)
+        count = flop_registry.get(getattr(self.function, "overloadpacket", None))
         wires = [*dom.wires, *(param.wire for _, param in self.own)]
         if count is None or any(not isinstance(size, int) for wire in (*wires, *cod) for size in wire.shape):
             return super().flops(dom, cod)
@@ -192,7 +198,16 @@ def spelled(value: Any, e: Any, args: Sequence[str]) -> str:
         return f"(lambda {', '.join(known)}: {value.text})({', '.join(known.values())})" if known else value.text
     if isinstance(value, Poly):
         return e.size(value)
+    if type(value).__name__ == "Program":
+        return e.object("program", value)
     return e.number(value) if isinstance(value, float) else repr(value)
+
+
+def spoken(a: Any) -> Any:
+    """What is torch's (a dtype, a device) by its name; everything else as it is."""
+    kinds = {pytorch.dtype: "dtype", pytorch.layout: "layout", pytorch.memory_format: "memory_format"}
+    kind = next((name for kind, name in kinds.items() if isinstance(a, kind)), None)
+    return Named("device") if isinstance(a, pytorch.device) else Named(kind, str(a).removeprefix("torch.")) if kind else a
 
 
 def filled(value: Any, tensors: Sequence[Any]) -> Any:
@@ -243,4 +258,4 @@ def given(value: pytorch.Tensor, wire: Wire, follows: bool = False) -> Given:
 
 
 Function = Callable[..., Any]
-__all__ = ["Aten", "ByAutograd", "Given", "Mode", "Named", "Place", "Sized", "filled", "given", "spelled"]
+__all__ = ["Aten", "ByAutograd", "Given", "Mode", "Named", "Place", "Sized", "filled", "given", "spelled", "spoken"]

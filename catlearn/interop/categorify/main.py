@@ -51,7 +51,11 @@ def categorify(module: Callable[..., Any], *inputs: Any, dynamic: Any = None, **
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
             program = program.run_decompositions({})
-        term = Assembly(Reader(program, model, None, specs).run()).term()
+        try:
+            term = Assembly(Reader(program, model, None, specs).run()).term()
+        except NeedsFunctions:
+            raise errors.CannotTrace("categorify cannot undo a change in place: a block (a branch, a loop, autocast) changes its inputs",
+                                     [], "change buffers outside of the block; batch norm in training changes them") from None  # fmt: skip
     object.__setattr__(term, "training", model.training)
     return term
 

@@ -92,11 +92,19 @@ def _aligned(program: ExportedProgram, other: ExportedProgram) -> Twins | None:
     names = [[(spec.kind, spec.target) for spec in signature.input_specs] for signature in signatures]
     if names[0] != names[1]:
         return None
+    if any(_inside(program, a) != _inside(other, b) for a, b in zip(ours, theirs, strict=True)):
+        return None  # blocks are not laid over each other
     twins = dict(zip(ours, theirs, strict=True))
     inputs = [[node for node in p.graph.nodes if node.op == "placeholder"] for p in (program, other)]
     twins.update(zip(*inputs, strict=True))
     same = all(_same(arguments(node), arguments(twin), twins) for node, twin in twins.items())
     return twins if same else None
+
+
+def _inside(program: ExportedProgram, node: fx.Node) -> str:
+    """What the graphs of a block do, as text."""
+    held = getattr(program.graph_module, str(node.target), None) if node.op == "get_attr" else None
+    return "".join(str(m.code) for m in held.modules() if isinstance(m, fx.GraphModule)) if isinstance(held, fx.GraphModule) else ""
 
 
 def arguments(node: fx.Node) -> list[Any]:

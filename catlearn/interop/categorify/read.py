@@ -20,12 +20,13 @@ from catlearn.core.graph import Graph, Node
 from catlearn.core.op import Op, Param, typecheck
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.interop.categorify import moves, rules, table
-from catlearn.interop.categorify.ask import Frame, axes, draws, flat, frames, kind, line, moved, symbols_in, tensors, tensors_of
-from catlearn.interop.categorify.aten import Aten, Named, Place, Sized, given
+from catlearn.interop.categorify.ask import Frame, arranged, axes, draws, flat, frames, kind, line, moved, symbols_in, tensors, tensors_of
+from catlearn.interop.categorify.aten import Aten, Place, Sized, given, spoken
 from catlearn.interop.categorify.blocks import enter
 from catlearn.interop.categorify.boxes import Keep, RunningNorm
 from catlearn.interop.categorify.inplace import NeedsFunctions, functional
 from catlearn.interop.categorify.modes import Twins, arguments, calls, counted, merged, through
+from catlearn.interop.categorify.program import called
 from catlearn.interop.categorify.symbols import Symbols, expr
 from catlearn.meanings.build import Builder
 
@@ -251,13 +252,11 @@ class Reader(Builder):
         own = {w: short for w, short in zip(wires, shorts, strict=True) if short.isidentifier() and shorts.count(short) == 1}
         order = [w for w in wires if w not in own] + list(own)
         at = {i: order.index(w) for i, w in enumerate(wires)}
-        schema, spelled = target._schema.arguments, [moved(a, at) for a in spelled]
-        plain = [a for s, a in zip(schema, spelled, strict=True) if not s.kwarg_only]
-        keys = tuple((s.name, a) for s, a in zip(schema, spelled, strict=True) if s.kwarg_only and a is not None)
+        plain, keys = arranged(target, [moved(a, at) for a in spelled])
         role = "parameter" if roles and set(roles) == {"parameter"} else "data"
         dom, cod = self.graph.space(order[: len(order) - len(own)]), Space(tuple(expected)).with_role(role)
         specs = tuple((short, Param(Space((self.graph.wires[w],)))) for w, short in own.items())
-        op = Aten(str(target), tuple(plain), keys, dom, cod, specs, draws(target, plain))
+        op = Aten(called(target), tuple(plain), keys, dom, cod, specs, draws(target, plain))
         return self.node(op, tuple(order))
 
     def placed(self, a: Any, wires: list[int]) -> Any:
@@ -273,9 +272,7 @@ class Reader(Builder):
             return Sized(text, tuple((name, self.placed(table.W(wire), wires).i, axis) for name, wire, axis in where))
         if isinstance(a, tuple):
             return tuple(self.placed(v, wires) for v in a)
-        kinds = {torch.dtype: "dtype", torch.layout: "layout", torch.memory_format: "memory_format"}
-        kind = next((name for kind, name in kinds.items() if isinstance(a, kind)), None)
-        return Named("device") if isinstance(a, torch.device) else Named(kind, str(a).removeprefix("torch.")) if kind else a
+        return spoken(a)
 
     def outputs(self) -> None:
         signature, nodes = self.program.graph_signature, {node.name: node for node in self.program.graph.nodes}

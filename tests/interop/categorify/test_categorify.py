@@ -309,14 +309,6 @@ def test_blocks_without_gradients_are_entered_and_cut():
     assert model.second.weight.grad is not None and model.first.weight.grad is None
 
 
-def test_control_flow_of_torchs_own_is_refused_by_name():
-    def branch(x: torch.Tensor) -> torch.Tensor:
-        return torch.cond(x.sum() > 0, lambda t: t * 2, lambda t: t - 1, (x,))
-
-    with pytest.raises(cl.errors.CannotTrace, match="from_module"):
-        cl.categorify(branch, torch.randn(3))
-
-
 def test_boxes_know_the_line_that_made_them():
     term = cl.categorify(Tied().eval(), torch.tensor([1, 2]))
     lines = {str(node.source) for node in term.graph.nodes if node.op.key == "tanh"}
