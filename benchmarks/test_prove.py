@@ -28,7 +28,7 @@ from catlearn.verify.search import Search
 
 n, b = cl.dim("n"), cl.dim("b")
 TOKENS = cl.space(cl.S(n), 64)
-ROUNDS = 1 if SMOKE else 5
+ROUNDS = 1 if SMOKE else 3
 
 
 def encoder(layers: int) -> nn.Module:
