@@ -11,9 +11,10 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 
 from catlearn import errors
 from catlearn.diagrams import basis
-from catlearn.maps.sums import choose
+from catlearn.maps.sums import blocks, choose
 from catlearn.maps.sums.choose import STRATEGIES, apply, plan
 from catlearn.maps.sums.family import Element, Family
+from catlearn.maps.sums.tables import LONGER, tables
 from tests.maps.test_sums_dense import FAMILIES, by_definition, drawn, orthogonal, symmetric, symplectic
 
 GROUPS = [(kind, n) for kind in ("S", "A", "O", "SO", "Sp") for n in (1, 2, 3, 4) if kind != "Sp" or n % 2 == 0]
@@ -61,6 +62,35 @@ def test_gradients_of_first_and_second_order(name):
         call = lambda x, weight, bias, strategy=strategy: apply(family, x, weight, bias, strategy)  # noqa: E731
         assert torch.autograd.gradcheck(call, tensors)
         assert torch.autograd.gradgradcheck(call, tensors)
+
+
+@pytest.mark.parametrize("small", [0, blocks.SMALL], ids=["gathered", "product"])
+def test_both_ways_to_make_a_dense_weight(small, monkeypatch):
+    family = FAMILIES["O3 2->2"]
+    tensors = [t.requires_grad_() for t in drawn(family)]
+    monkeypatch.setattr(blocks, "SMALL", small)
+    y, expected = apply(family, *tensors, strategy="dense"), by_definition(family, *tensors)
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    for got, theirs in zip(*(torch.autograd.grad(out.square().sum(), tensors) for out in (y, expected)), strict=True):
+        torch.testing.assert_close(got, theirs, rtol=1e-12, atol=1e-11)
+
+
+@pytest.mark.parametrize("flip", [False, True], ids=["sound", "mutant"])
+@pytest.mark.parametrize("k, l", [(1, 2), (2, 1)])
+def test_signs_and_gaps_of_a_long_batch(k, l, flip, monkeypatch):
+    family = family_of("SO", 3, k, l)
+    x, weight, _ = drawn(family, 2, 2, (LONGER,))
+    t = tables(family, True, 2, x.dtype, x.device)
+    side = t.outs if l == 2 else t.ins
+    assert {sign for _, sign in side.marks} == {-1.0, 0.0, 1.0}
+    if flip:
+        marks = tuple((point, abs(sign)) for point, sign in side.marks)
+        monkeypatch.setitem(side.__dict__, "marks", marks)
+    x.requires_grad_()
+    y, expected = apply(family, x, weight, strategy="blocks"), by_definition(family, x, weight)
+    slope, theirs = (torch.autograd.grad(out.square().sum(), x)[0] for out in (y, expected))
+    same = torch.allclose(y, expected, atol=1e-11) and torch.allclose(slope, theirs, atol=1e-10)
+    assert same is not flip
 
 
 @pytest.mark.parametrize("which", range(3))

@@ -5,11 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
+from catlearn.maps.sums.family import Element, Family
 from catlearn.maps.sums.kernel import pull, push
 from catlearn.maps.sums.plan import plan
 from tests.maps.test_sums_plain import F64, dense, product, symmetric, tensors
 
-BLOCKS = [(symmetric(4, 2, 2), 12, 100), (symmetric(3, 3, 2), 10, 90), (symmetric(3, 2, 3), 10, 100), (product(2, "soo", "oso"), 10, 90)]
+# nothing of the input is contracted, so there is nothing to gather
+TURNS = Family((4, 4), (4, 4), (Element(((0, 2), (1, 3))), Element(((0, 3), (1, 2)))), (Element(((0, 1),)),))
+BLOCKS = [
+    (TURNS, 12, 100),
+    (symmetric(4, 2, 2), 12, 100),
+    (symmetric(3, 3, 2), 10, 90),
+    (symmetric(3, 2, 3), 10, 100),
+    (product(2, "soo", "oso"), 10, 90),
+]
 
 
 @pytest.mark.parametrize(("family", "tokens", "budget"), BLOCKS)

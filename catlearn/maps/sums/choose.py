@@ -3,9 +3,10 @@
 Three strategies give the same numbers: ``dense`` (one product with the effective weight), ``blocks`` (the same with the blocks it falls
 into) and ``diagrams`` (features, a waist, scatters on strided views; arcs by twists, elements with coupons beside it as blocks). Small axes
 want the first two, large ones the last. A plan predicts microseconds from counts: arithmetic by the narrowest side of its products,
-numbers gathered, rows of channels moved by strided views, calls. Its constants were fitted to the process time of one thread of one CPU
-over 39 cases, which they met within a third; other machines, and later changes of the kernels, have other constants, but only ratios
-matter for the choice. One strategy serves both passes. No effective weight of more than ``MEMORY`` bytes is ever made.
+numbers gathered, rows of channels moved by strided views, calls. Its constants were fitted to the process time of one thread of one CPU,
+which those of diagrams met within a fifth over most of 34 cases; other machines have other constants, but only ratios matter for the
+choice. One strategy serves both passes: in 51 cases two of them would have gained at most half a percent. No effective weight of more
+than ``MEMORY`` bytes is ever made.
 
 >>> from catlearn.maps.sums.family import Element, Family
 >>> square = lambda n: Family((n, n), (n, n), (Element(deltas=((0, 2), (1, 3))), Element(deltas=((0, 1), (2, 3)))))
@@ -178,11 +179,8 @@ def _runner(family: Family, x: Tensor, weight: Tensor, bias: Tensor | None, stra
     known = COMPILED if torch.compiler.is_compiling() else tokens
     found = chosen(family, known, c_in, c_out, strategy, training, x.element_size())
     if found == "diagrams" and family.elements:
-        parts = (
-            [(p.outs, p.ins, p.numbers, p.constants, p.rest, p.family) for p in split(family)]
-            if not torch.compiler.is_compiling()
-            else described(family)
-        )
+        parts = (described(family) if torch.compiler.is_compiling()
+                 else [(p.outs, p.ins, p.numbers, p.constants, p.rest, p.family) for p in split(family)])  # fmt: skip
         if [part[:2] + part[4:5] for part in parts] == [((), (), False)]:
             return lambda x, weight, bias: diagrams.apply(family, x, weight, bias)
         return lambda x, weight, bias: _run_parts(family, parts, x, weight, bias)
@@ -275,12 +273,12 @@ def _diagrams(family: Family, tokens: int, c_in: int, c_out: int, training: bool
             total += Cost(0.0) if not part.family.elements else _blocks(part.family, tokens, c_in, c_out, training, itemsize)
             continue
         scheme = strided.plan(part.family, tokens, c_in, c_out)
-        steps = scheme.passing(True, True).calls
         width = max(1.0, (c_in + c_out) / 2)
-        flops, rows = scheme.total("flops"), scheme.total("moved") / width
+        flops, moved = (sum(scheme.total(what, way) for way in (True, False)[: 1 + training]) for what in ("flops", "moved"))
+        steps = scheme.passing(True, True).calls + (scheme.passing(False, gradient=True).calls if training else 0)
         twisted = tokens * (len(part.ins) * prod(family.ins) * c_in + len(part.outs) * prod(family.outs) * c_out)
-        microseconds = 32 + 14.4 * steps + 6.5e-6 * flops + (4.5e-3 + 0.12e-3 * width) * rows + 2e-3 * twisted
-        total += Cost(microseconds * 2.7 + 150, flops * 3) if training else Cost(microseconds, flops)
+        call, step, row, turn = (410, 18.6, 4.8e-3, 6e-3) if training else (65, 16, 4e-3, 2e-3)
+        total += Cost(call + step * steps + 2e-5 * flops + row * moved / width + turn * twisted, flops)
     return total
 
 

@@ -44,7 +44,7 @@ def text(stages: Iterable[Stage], batch: int, places: Mapping[str, Place], block
     rows = [f"def walk({', '.join(f'{name}=None' for name in TENSORS)}):", *(f"    o_{name} = {name}.storage_offset()" for name in given)]
     fixed: dict[str, str] = {}
     inner = [row for stage in stages for row in walked(stage, block, places, fixed, "b" if block < batch else "")]
-    if block < batch:
+    if block < batch and inner:
         inner = [f"for b in range(0, {batch}, {block}):", *(f"    {row}" for row in inner)]
     rows += [f"    {row}" for row in (*(f"{value} = {key}" for key, value in fixed.items()), *inner)]
     return "\n".join(rows if len(rows) > 1 else [*rows, "    pass"])

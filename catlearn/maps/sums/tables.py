@@ -27,6 +27,7 @@ from catlearn.maps.sums.family import Family
 
 FEW = 4  # elements, at most, whose one dense block may be a product with their entries
 LONG = 128  # tokens from which one call for each point costs less than one pass more over all of them
+LONGER = 1 << 10  # the same for writing, where signs and gaps take two passes more, but every position a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class Side:
 
     ``positions``: the position of each point, one tuple a term; ``take``: the same as tensors;
     ``signs``: those of the further terms, a number or (points, 1).
-    ``place``: the point of each position, None if points are positions in order; ``back``: its signs; ``gaps``: the positions in no point.
+    ``place``: the point of each position, None if points are positions in order; ``back``: its signs; ``gaps``: the positions in no point;
+    ``marks``: the point of each position and its sign, 0 in gaps, where both are not trivial.
     """
 
     size: int
@@ -46,6 +48,7 @@ class Side:
     place: Tensor | None
     back: Tensor | None
     gaps: Tensor | None
+    marks: tuple[tuple[int, float], ...] = ()
 
     def read(self, x: Tensor) -> Tensor:
         """The points (tokens, points, c) of (tokens, positions, c)."""
@@ -82,7 +85,11 @@ class Side:
 
     def write_from(self, buffer: Tensor, y: Tensor) -> None:
         """``write`` into y."""
-        if self.place is not None:
+        if self.place is not None and self.marks and len(y) >= LONGER:
+            given = buffer.unbind(1)
+            for to, (point, sign) in zip(y.unbind(1), self.marks, strict=True):
+                torch.mul(given[point], sign, out=to) if sign else to.zero_()
+        elif self.place is not None:
             torch.index_select(buffer, 1, self.place, out=y)
             if self.back is not None:
                 y.mul_(self.back)
@@ -200,10 +207,11 @@ def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
     size, points, positions, further, place, back, gaps = given
     take = [torch.tensor(row, dtype=torch.long, device=device) for row in positions]
     signs = [sign if isinstance(sign, float) else torch.tensor(sign, dtype=dtype, device=device).view(-1, 1) for sign in further]
+    marks = tuple(zip(place, (0.0 if at in gaps else float(back[at]) for at in range(size)), strict=True)) if place and back else ()
     return Side(
         size, points, positions, tuple(take), tuple(signs), None if place is None else torch.tensor(place, device=device),
         None if back is None else torch.tensor(back, dtype=dtype, device=device).view(-1, 1),
-        torch.tensor(gaps, device=device) if gaps else None,
+        torch.tensor(gaps, device=device) if gaps else None, marks,
     )  # fmt: skip
 
 
