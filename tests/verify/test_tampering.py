@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -105,6 +106,7 @@ def other(value: Any, rng: random.Random) -> Any:
     return rng.choice([0, 1, True, ()])
 
 
+@cache
 def proofs() -> list[tuple[Case, Proof]]:
     """Proofs of random programs."""
     found = []
