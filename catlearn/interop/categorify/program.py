@@ -57,19 +57,38 @@ def draw(call: Call) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(function(call.target), "tags", ())
 
 
+SIZES = frozenset("add sub mul floordiv truediv mod pow neg eq ne lt le gt ge getitem".split())
+
+
 def function(name: str) -> Callable[..., Any]:
-    """What a call calls. Raises ``BadBox`` for a name that is none of torch's."""
+    """What a call calls: an overload, an operator over programs, arithmetic on sizes. Nothing else, since names may come from a file.
+
+    Raises ``BadBox`` for any other name.
+    """
     group, _, rest = name.partition(".")
+    found: Any = None
     if group == "higher_order":
-        return partial(block, rest)
-    if group in ("operator", "torch"):  # arithmetic on sizes
-        found: Any = getattr(operator if group == "operator" else torch, rest if group == "operator" or rest[:4] == "sym_" else "", None)
+        found = getattr(torch.ops.higher_order, rest, None)
+        if isinstance(found, torch._ops.HigherOrderOperator):
+            return partial(block, rest)
+    elif group in ("operator", "torch"):
+        known = rest in SIZES if group == "operator" else rest.startswith("sym_")
+        if known and callable(found := getattr(operator if group == "operator" else torch, rest, None)):
+            return found
     else:
         found = torch.ops
         for part in name.split("."):
             found = getattr(found, part, None)
-    if not callable(found):
-        raise errors.BadBox(name, "a name", "a function that this torch has", "import the package that registers it")
+        if isinstance(found, torch._ops.OpOverload):
+            return found
+    raise errors.BadBox(name, "a name", "a function that this torch has", "import the package that registers it")
+
+
+def named(a: Named) -> Any:
+    """The dtype, layout or memory format of this name."""
+    found = getattr(torch, a.name, None)
+    if not isinstance(found, torch.dtype | torch.layout | torch.memory_format):
+        raise errors.BadBox(a.name, "a name", "a dtype, a layout or a memory format of torch")
     return found
 
 
@@ -84,7 +103,7 @@ def run(program: Program, *inputs: Any) -> Any:
         if isinstance(a, tuple):
             return tuple(map(filled, a))
         if isinstance(a, Named):
-            return device if a.kind == "device" else getattr(torch, a.name)
+            return device if a.kind == "device" else named(a)
         return a.value.to(device) if isinstance(a, Given) else a
 
     for call in program.calls:

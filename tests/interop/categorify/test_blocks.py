@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import catlearn as cl
-from catlearn.interop.categorify.aten import Aten
+from catlearn.interop.categorify.aten import Aten, Named, Place
+from catlearn.interop.categorify.program import Call, Program, run
 
 
 class Branch(nn.Module):
@@ -140,3 +141,14 @@ def test_other_operators_over_programs_are_torchs_own():
 def test_a_buffer_changed_inside_a_block_is_refused_by_name():
     with pytest.raises(cl.errors.CannotTrace, match="changes its inputs"):
         cl.categorify(Cast().train(), torch.randn(4, 3))
+
+
+@pytest.mark.parametrize("name", ["operator.call", "operator.attrgetter", "torch.load", "load_library", "aten.add",
+                                  "higher_order.__class__", "torch.sym_none", "builtins.eval"])  # fmt: skip
+def test_a_program_calls_nothing_but_torchs_functions(name):
+    """Programs come from files too."""
+    with pytest.raises(cl.errors.BadBox):
+        run(Program(1, (Call(name, (Place(0),)),), (Place(1),)), torch.ones(2))
+    with pytest.raises(cl.errors.BadBox):
+        run(Program(1, (Call("aten.to.dtype", (Place(0), Named("dtype", "load"))),), (Place(1),)), torch.ones(2))
+    assert torch.equal(run(Program(1, (Call("operator.add", (Place(0), 1)),), Place(1)), torch.ones(2)), torch.full((2,), 2.0))
