@@ -234,7 +234,7 @@ def determinant(call: Call) -> Type:
             _square(a, b, "the determinant")
             return Type(rest)
         signs ^= {f.group for f in axis if f.group.startswith("O(")}
-    return Type(rest, sign=tuple(signs))
+    return Type(rest, sign=tuple(sorted(signs)))
 
 
 def of_matrix(call: Call) -> Type:
