@@ -86,7 +86,11 @@ rows("clamp_min.Tensor", renamed(TWO, other="min"))
 rows("clamp_max.Tensor", renamed(TWO, other="max"))
 rows("polygamma", one(n=1))
 rows("logical_not bitwise_not", kinds(ONE, "bool"))
-rows("logical_and logical_or logical_xor bitwise_and.Tensor bitwise_or.Tensor bitwise_xor.Tensor", kinds(TWO, "bool") + kinds(TWO, "index"))
+rows(
+    "logical_and logical_or logical_xor "
+    "__and__.Tensor __or__.Tensor __xor__.Tensor bitwise_and.Tensor bitwise_or.Tensor bitwise_xor.Tensor",
+    kinds(TWO, "bool") + kinds(TWO, "index"),
+)
 rows("bitwise_and.Scalar bitwise_or.Scalar bitwise_xor.Scalar", [{**a, "other": 3} for a in kinds(ONE, "index")])
 rows("fmod.Scalar remainder.Scalar floor_divide.Scalar gt.Scalar ge.Scalar lt.Scalar le.Scalar", one(other=0.3))
 rows("eq.Scalar ne.Scalar", one(other=0.3) + [{**a, "other": 2} for a in kinds(ONE, "index")])

@@ -13,7 +13,7 @@ from functools import reduce
 from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of, varied
 from catlearn.verify.rules.pointwise import number, sum_of, times
 from catlearn.verify.rules.reduce import require_set, summed
-from catlearn.verify.types import Axis, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
+from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -189,7 +189,7 @@ def cdist(call: Call) -> Type:
 
 
 def cross(call: Call) -> Type:
-    """The cross product of vectors of R³: of SO(3) again a vector, of O(3) one that also gets the determinant."""
+    """The cross product of vectors of R³: of SO(3) again a vector, of O(3) one that also gets the determinant; A(3) lies in SO(3)."""
     x, y = call.tensor("self"), call.tensor("other")
     d = call.axis("dim", x) if call.get("dim") is not None else None
     if d is None or x.rank != y.rank:
@@ -197,6 +197,8 @@ def cross(call: Call) -> Type:
     a, b = x.axes[d], y.axes[d]
     if is_plain(a) and is_plain(b):
         common, sign = require_plain(a, "a cross product"), ()
+    elif a == b and len(a) == 1 and _even(a[0]) and a[0].size == 3:
+        common, sign = a, ()
     elif a == b and len(a) == 1 and a[0].kind == "V" and a[0].shift == 0 and a[0].size == 3 and a[0].group.startswith(("SO", "O")):
         common, sign = a, () if a[0].group.startswith("SO") else (a[0].group,)
     else:
@@ -223,13 +225,18 @@ def _square(a: Axis, b: Axis, what: str) -> bool:
     return True
 
 
+def _even(f: Factor) -> bool:
+    """Whether only even permutations act: A(n), and Z(n) for odd n."""
+    return f.kind == "X" and (f.group.startswith("A(") or (f.group.startswith("Z(") and isinstance(f.size, int) and f.size % 2 == 1))
+
+
 def determinant(call: Call) -> Type:
     """det: of a conjugated matrix the same; else times the determinants of what acts on the rows and on the columns."""
     x = call.tensor("A" if "A" in call.args else "self")
     a, b, rest = _matrix(x)
     signs: set[str] = set()
     for axis in (a, b):
-        known = is_plain(axis) or (len(axis) == 1 and axis[0].shift == 0 and (axis[0].kind == "V" or axis[0].group.startswith("A(")))
+        known = is_plain(axis) or (len(axis) == 1 and axis[0].shift == 0 and (axis[0].kind == "V" or _even(axis[0])))
         if not known:
             _square(a, b, "the determinant")
             return Type(rest)
