@@ -226,7 +226,8 @@ isfinite.default logical_not.default bitwise_not.default erfc.default hardshrink
 digamma.default lgamma.default special_expit.default nan_to_num.default acos.default clamp.default clamp.Tensor clip.default clip.Tensor
 logical_and.default logical_or.default logical_xor.default max.other min.other bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor
 bitwise_or.Scalar
-__and__.Tensor __or__.Tensor __xor__.Tensor bitwise_xor.Tensor bitwise_xor.Scalar maximum.default minimum.default fmod.Tensor fmod.Scalar remainder.Tensor
+__and__.Tensor __or__.Tensor __xor__.Tensor bitwise_xor.Tensor bitwise_xor.Scalar maximum.default minimum.default fmod.Tensor
+fmod.Scalar remainder.Tensor
 remainder.Scalar remainder.Scalar_Tensor atan2.default hypot.default _prelu_kernel.default xlogy.Tensor clamp_min.default
 clamp_min.Tensor clamp_max.default clamp_max.Tensor floor_divide.default floor_divide.Scalar gt.Tensor gt.Scalar ge.Tensor ge.Scalar
 lt.Tensor lt.Scalar le.Tensor le.Scalar addcdiv.default logaddexp.default polygamma.default"""
