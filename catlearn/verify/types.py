@@ -306,8 +306,14 @@ def fits(found: Type, claimed: Type) -> bool:
     return all(_axis_fits(a, b) for a, b in zip(found.axes, claimed.axes, strict=True))
 
 
+def _pieces(axis: Axis) -> Axis:
+    """The axis with a union of equal parts read as so many pieces, which it is."""
+    equal = [f.kind == "+" and f.shift == 0 and len(set(f.parts)) == 1 for f in axis]
+    return normal([h for f, same in zip(axis, equal, strict=True) for h in ((Factor("c", len(f.parts)), *f.parts[0]) if same else (f,))])
+
+
 def _axis_fits(a: Axis, b: Axis) -> bool:
-    left, right = list(a), list(b)
+    left, right = list(_pieces(a)), list(_pieces(b))
     while left and right:
         f, g = left.pop(0), right.pop(0)
         more, rest = _split(f.size, g.size), _split(g.size, f.size)

@@ -157,9 +157,9 @@ def roll(call: Call) -> Type:
     return replace(x.type, axes=tuple(axes))
 
 
-def positions(call: Call, x: Type, d: int, first: Type) -> list[Typing]:
-    """Results of a selection along axis d: the entries, then where they stood."""
-    axis, index = x.axes[d], Type(first.axes)
+def positions(x: Type, d: int, first: Type) -> list[Typing]:
+    """Results of a selection along axis d: the entries, then where they stood, which no translation of all changes."""
+    axis, index = x.axes[d], Type(still(first, []).axes)
     if is_plain(axis):
         return typed(first, index)
     return typed(first, replace(index, points=axis), assumes=NO_TIES)
@@ -169,8 +169,9 @@ def extreme(call: Call) -> list[Typing]:
     """max, min, median along an axis, with where they stand."""
     x = call.tensor("self")
     d = call.axis("dim", x)
-    found = symmetric(x.type, [d], bool(call.get("keepdim", False)), "the largest entry")
-    return positions(call, x.type, d, found) if x.rank else typed(found, found)
+    keep = bool(call.get("keepdim", False))
+    found = symmetric(still(x.type, [d]), [d], keep, "the largest entry")
+    return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep))) if x.rank else typed(found, found)
 
 
 def argument(call: Call) -> list[Typing]:
@@ -179,21 +180,21 @@ def argument(call: Call) -> list[Typing]:
     if call.get("dim") is None:
         raise Refused("a position in the flattened tensor")
     d = call.axis("dim", x)
-    found = symmetric(x.type, [d], bool(call.get("keepdim", False)), "the place of the largest entry")
-    return [Typing(t.types[1:], t.assumes) for t in positions(call, x.type, d, found)]
+    found = symmetric(still(x.type, [d]), [d], bool(call.get("keepdim", False)), "the place of the largest entry")
+    return [Typing(t.types[1:], t.assumes) for t in positions(x.type, d, found)]
 
 
 def sorting(call: Call) -> list[Typing]:
     """sort, topk: the entries along a set in their order form a plain axis."""
     x = call.tensor("self")
     d = call.axis("dim", x)
-    for i, axis in enumerate(numbers(x.type, "an order").axes):
+    for i, axis in enumerate(still(numbers(x.type, "an order"), [d]).axes):
         require_set(axis, "an order") if i == d else require_entrywise(axis, "an order")
     if call.get("sorted", True) is not True and not is_plain(x.axes[d]):
         raise Refused("the largest entries in no stated order")
     n = call.outs[0].shape[d] if x.rank else 1
     found = Type(tuple(plain(n) if i == d else axis for i, axis in enumerate(x.axes)))
-    return positions(call, x.type, d, found)
+    return positions(x.type, d, found)
 
 
 def argsorting(call: Call) -> list[Typing]:
