@@ -87,6 +87,8 @@ class Element:
         check_form(type, x)
         if type.points is not None:
             image = self.along(type.points).argmax(0)
+            if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < len(image):
+                raise NotOfType(f"{int(x.max())} is no position on an axis of {len(image)}")
             x = image[x]
         still = x.dtype
         y = x.to(torch.float64)
