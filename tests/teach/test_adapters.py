@@ -168,12 +168,3 @@ def test_a_trainer_of_transformers_learns_through_the_adapters_alone(tmp_path) -
     cl.merge(model, keep_base=False).save_pretrained(tmp_path / "merged")
     again = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "merged")
     assert torch.allclose(again(ids).logits, y, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["adapters", "adapters_conv"])
-def test_a_chapter_keeps_its_promises(name: str, tmp_path) -> None:
-    from catlearn.teach.demo import run_demo
-
-    _, failures = run_demo(tmp_path, [name], say=lambda text: None)
-    assert failures == []
