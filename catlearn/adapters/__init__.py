@@ -26,6 +26,7 @@ added. A network that is a term gets the same expression as a 2-cell on its para
 """
 
 from catlearn.adapters.adapting import activate, active, control, disabled, per_sample
+from catlearn.adapters.algebra import Factors, concatenate, factors, put_factors
 from catlearn.adapters.definition import Adapter, Place, get, names
 from catlearn.adapters.diagonals import IA3, RandLoRA, VeRA
 from catlearn.adapters.fourier import C3A, FourierFT
@@ -33,6 +34,7 @@ from catlearn.adapters.grids import Bone, GraLoRA, MiSS
 from catlearn.adapters.low_rank import PEGO, AdaLoRA, AsymmetricLoRA, BiLoRA, DropLoRA, Hydra, LoRA, RsLoRA, SingLoRA
 from catlearn.adapters.merging import merge, remove, unmerge
 from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
+from catlearn.adapters.order import commutator, stacked
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
 from catlearn.adapters.plans import plan
 from catlearn.adapters.products import HiRA, LoHa, LoKr, SoKA
@@ -48,9 +50,10 @@ from catlearn.adapters.triplets import SpectralAdapter, SpectralFT, SpectralRota
 
 __all__ = [
     "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA", "DoRA",
-    "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3", "LoHa", "LoKr", "LoLDU",
-    "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA",
-    "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "SoKA", "SpectralAdapter",
-    "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active", "control",
-    "disabled", "eva_ranks", "get", "kaiming", "merge", "names", "normal", "per_sample", "plan", "read", "remove", "start", "unmerge",
+    "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3", "LoHa", "LoKr",
+    "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT",
+    "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "SoKA",
+    "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active",
+    "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get", "kaiming", "merge", "names", "normal",
+    "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start", "unmerge",
 ]  # fmt: skip
