@@ -229,8 +229,9 @@ def expand(t: Tables, weight: Tensor) -> tuple[Tensor, ...]:
 def few(entries: Tensor, inputs: int, weight: Tensor) -> Tensor:
     """The block (outputs · c_out, inputs · c_in) with these ``direct`` entries: a product and a copy, and so is its derivative."""
     count, c_out, c_in = weight.shape
-    made = torch.mm(entries, weight.reshape(count, c_out * c_in)).view(-1, inputs, c_out, c_in)
-    return made.transpose(1, 2).reshape(-1, inputs * c_in)
+    outputs = entries.shape[0] // inputs  # said in numbers: with no channels at all torch could not infer it
+    made = torch.mm(entries, weight.reshape(count, c_out * c_in)).view(outputs, inputs, c_out, c_in)
+    return made.transpose(1, 2).reshape(outputs * c_out, inputs * c_in)
 
 
 def fold(t: Tables, blocks: Sequence[Tensor], c_out: int) -> Tensor:

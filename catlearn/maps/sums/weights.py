@@ -72,5 +72,7 @@ def matrices(family: Family, weight: Tensor, inner: tuple[bool, ...]) -> Tensor:
 
 def collected(family: Family, gradients: Tensor, c_in: int, c_out: int) -> Tensor:
     """The gradient of the weight from those of the matrices whose turns stand beside the outputs."""
+    if not c_in:
+        return gradients.new_zeros(len(family.elements), c_out, 0)
     found = gradients.view(-1, c_in).index_select(0, places(family, c_out, gradients.device))
     return found.view(len(family.elements), c_out, c_in)
