@@ -39,18 +39,23 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
         raise errors.NothingMatched(strange[0], [site.name for site in chosen], "adapted layer")
     places = [place(site, adapter, k, len(chosen), seed, data.get(site.name)) for k, site in enumerate(chosen)]
     for site, (at, _) in zip(chosen, places, strict=True):
-        if (slot := slot_of(site)) is not None:
-            if name in slot:
-                raise errors.BadAdapter(f"{site.name or 'the model'} has an adapter {name!r} already", next="give this one another name=")
-            if slot.i != at.i:
-                raise errors.BadAdapter(f"{site.name} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
-                                        [f"{adapter} is of the other kind"], "adapt this layer with one kind only")  # fmt: skip
-        adapter.layout(at.o, at.i)
+        fits(site, adapter, at, name)
     shared = common(adapter, [at for at, _ in places], chosen[0].tensor)
     for site, (at, experts) in zip(chosen, places, strict=True):
         plant(site, adapter, name, at, experts, shared)
     freeze_base(model, chosen, freeze)
     return model
+
+
+def fits(site: Site, adapter: Adapter, at: Place, name: str) -> None:
+    """``BadAdapter`` for a place that has this name already, or holds methods of the other kind, or whose sizes do not fit."""
+    if (slot := slot_of(site)) is not None:
+        if name in slot:
+            raise errors.BadAdapter(f"{site.name or 'the model'} has an adapter {name!r} already", next="give this one another name=")
+        if slot.i != at.i:
+            raise errors.BadAdapter(f"{site.name} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
+                                    [f"{adapter} is of the other kind"], "adapt this layer with one kind only")  # fmt: skip
+    adapter.layout(at.o, at.i)
 
 
 def checked(model: nn.Module, adapter: Any, name: str, freeze: str) -> None:

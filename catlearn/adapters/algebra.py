@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from catlearn import errors
-from catlearn.adapters.adapting import activate, known, put, some
+from catlearn.adapters.adapting import activate, fits, known, put, some
+from catlearn.adapters.definition import Place
 from catlearn.adapters.expressions import Expression
 from catlearn.adapters.low_rank import LoRA
 from catlearn.adapters.rewriting import change, is_base
@@ -188,7 +189,7 @@ def put_factors(model: nn.Module, found: Mapping[str, Factors], name: str) -> nn
         wanted = ((experts,) if experts else (), o, i)
         if (tuple(f.B.shape[:-2]), f.B.shape[-2], f.A.shape[-1]) != wanted:
             raise errors.BadAdapter(f"factors {tuple(f.B.shape)} and {tuple(f.A.shape)} on {layer}", [f"the layer is {i} → {o}"])
-        LoRA(f.rank).layout(o, i)
+        fits(sites[layer], LoRA(f.rank), Place(o, i), name)
     ranks: dict[int, set[str]] = {}
     for layer, f in found.items():
         ranks.setdefault(f.rank, set()).add(layer)

@@ -15,8 +15,9 @@ True
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from catlearn import errors
-from catlearn.adapters.adapting import place, put, some
 from catlearn.adapters.definition import Adapter, get
+from catlearn.adapters.kohya import flattened, grouped, read_layer
 from catlearn.adapters.peft import LORA, ROWS, Row, Tensor, row_of
-from catlearn.adapters.sites import Site, candidates, full
-from catlearn.adapters.slots import Cell, Slot
+from catlearn.adapters.planting import Held, held, places, planted
+from catlearn.adapters.sites import Site, candidates
 
 PREFIX = "base_model.model."
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
-Held = dict[str, tuple[Slot, Cell]]  # layer → its slot and the adapter in it
-
-
-def held(model: nn.Module, name: str) -> Held:
-    """The layers of a model that hold an adapter of this name."""
-    found = {site.name: slot for site in candidates(model) for path, slot in some(model) if path == full(site) and name in slot}
-    if not found:
-        raise errors.NothingMatched(name, sorted({n for _, slot in some(model) for n in slot}), "adapter of this model")
-    return {layer: (slot, slot.cell(name)) for layer, slot in found.items()}
+PATTERNED = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}  # peft's types with patterns that are read, and their scale
 
 
 def layouts(row: Row, adapter: Adapter, site: Site) -> Mapping[str, Tensor]:
@@ -59,31 +52,45 @@ def layouts(row: Row, adapter: Adapter, site: Site) -> Mapping[str, Tensor]:
     return row.of(adapter)
 
 
-def peft_row(adapter: Adapter, sites: Mapping[str, Site]) -> Row | None:
+def peft_row(adapters: Mapping[str, Adapter], sites: Mapping[str, Site]) -> Row | None:
     """The row of a method, if peft can hold it on these places."""
-    row = ROWS.get(type(adapter).__name__)
+    first = next(iter(adapters.values()))
+    row = ROWS.get(type(first).__name__)
     if row is None or not all(site.by_forward for site in sites.values()):
+        return None
+    if any(replaced(adapter, first) != first for adapter in adapters.values()) or (
+        len(set(adapters.values())) > 1 and row.kind not in PATTERNED
+    ):
         return None
     if any(isinstance(getattr(site.module, "groups", 1), int) and getattr(site.module, "groups", 1) > 1 for site in sites.values()):
         return None  # peft's A of a grouped convolution sees all inputs, ours those of the group
     return row if row.tensors is LORA or row.kind == "LORA" or all(site.view == "plain" for site in sites.values()) else None
 
 
+def replaced(adapter: Any, other: Any) -> Adapter:
+    """An adapter with the rank and the scale of another, if it has such."""
+    return replace(adapter, rank=other.rank, alpha=other.alpha) if hasattr(other, "rank") and hasattr(other, "alpha") else adapter
+
+
+def alike(name: str, found: Held) -> None:
+    """``BadAdapter`` for layers that hold different methods, or different options of one that shares tensors."""
+    kinds = {cell.adapter if cell.common[0] is not None else type(cell.adapter).__name__ for _, cell in found.values()}
+    if len(kinds) > 1:
+        raise errors.BadAdapter(f"the adapter {name!r} is not one method", [str(kind) for kind in kinds], "save each by itself")
+
+
 def save_adapter(model: nn.Module, folder: str | Path, name: str = "default", base: str = "") -> None:
     """Writes the adapter of this name into a folder, atomically; peft can read it if it has the method.
 
-    ``base`` is what peft calls ``base_model_name_or_path``. Raises ``NothingMatched``, ``BadAdapter`` for layers with different options.
+    Layers may have options of their own; ranks and scales of LoRA, LoHa, LoKr stand in peft's ``rank_pattern`` and ``alpha_pattern``.
+    ``base`` is what peft calls ``base_model_name_or_path``. Raises ``NothingMatched``, ``BadAdapter`` for layers with different methods.
     """
     found, sites = held(model, name), {site.name: site for site in candidates(model)}
-    adapters = {cell.adapter for _, cell in found.values()}
-    if len(adapters) > 1:
-        raise errors.BadAdapter(
-            f"the adapter {name!r} has other options on other layers", [str(a) for a in adapters], "save each by itself"
-        )
-    (adapter,) = adapters
-    row = peft_row(adapter, {layer: sites[layer] for layer in found})
-    config = own_config(adapter, list(found)) if row is None else peft_config(row, adapter, list(found), base)
-    tensors = own_tensors(found) if row is None else peft_tensors(row, adapter, found, sites)
+    adapters = {layer: cell.adapter for layer, (_, cell) in found.items()}
+    alike(name, found)
+    row = peft_row(adapters, {layer: sites[layer] for layer in found})
+    config = own_config(adapters) if row is None else peft_config(row, adapters, base)
+    tensors = own_tensors(found) if row is None else peft_tensors(row, found, sites)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f"{TENSORS}.part"
@@ -93,18 +100,29 @@ def save_adapter(model: nn.Module, folder: str | Path, name: str = "default", ba
     (folder / f"{CONFIG}.part").replace(folder / CONFIG)
 
 
-def own_config(adapter: Adapter, layers: list[str]) -> dict[str, Any]:
-    """Our own format: the method and its options, and the layers."""
-    return {"format": "catlearn.adapter/1", "method": type(adapter).__name__, "options": asdict(adapter), "layers": layers}  # type: ignore[call-overload]
+def own_config(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
+    """Our own format: the method and its options, the layers, and the options of those that have others than the first."""
+    first = next(iter(adapters.values()))
+    each = {layer: asdict(a) for layer, a in adapters.items() if a != first}  # type: ignore[call-overload]
+    method = {"format": "catlearn.adapter/1", "method": type(first).__name__, "options": asdict(first), "layers": list(adapters)}  # type: ignore[call-overload]
+    return {**method, "each": each} if each else method
 
 
-def peft_config(row: Row, adapter: Adapter, layers: list[str], base: str) -> dict[str, Any]:
-    """peft's format; the method's own options stand in it too, under a key that peft does not read as an option."""
-    options = row.options(adapter)
+def peft_config(row: Row, adapters: Mapping[str, Adapter], base: str) -> dict[str, Any]:
+    """peft's format; layers of another rank or scale than the first stand in patterns, which peft matches against whole names."""
+    layers, options = list(adapters), row.options(next(iter(adapters.values())))
     if options.get("feedforward_modules") == "all":
         options["feedforward_modules"] = layers
+    patterns: dict[str, dict[str, Any]] = {}
+    for key, pattern in (("r", "rank_pattern"), (PATTERNED.get(row.kind, ""), "alpha_pattern")):
+        own = {
+            f"^{re.escape(layer)}": row.options(a)[key]
+            for layer, a in adapters.items()
+            if key and row.options(a).get(key) != options.get(key)
+        }
+        patterns |= {pattern: own} if own else {}
     common = {"task_type": None, "base_model_name_or_path": base or None, "inference_mode": True, "bias": "none"}
-    return {"peft_type": row.kind, "target_modules": layers, **common, **options}
+    return {"peft_type": row.kind, "target_modules": layers, **common, **options, **patterns}
 
 
 def own_tensors(found: Held) -> dict[str, torch.Tensor]:
@@ -112,11 +130,11 @@ def own_tensors(found: Held) -> dict[str, torch.Tensor]:
     return {f"{layer}.{key}".lstrip("."): t for layer, (_, cell) in found.items() for key, t in cell.state_dict().items()}
 
 
-def peft_tensors(row: Row, adapter: Adapter, found: Held, sites: Mapping[str, Site]) -> dict[str, torch.Tensor]:
+def peft_tensors(row: Row, found: Held, sites: Mapping[str, Site]) -> dict[str, torch.Tensor]:
     """The tensors by peft's names."""
     tensors = {}
     for layer, (_, cell) in found.items():
-        for leaf, how in layouts(row, adapter, sites[layer]).items():
+        for leaf, how in layouts(row, cell.adapter, sites[layer]).items():
             if hasattr(cell, leaf):
                 tensors[f"{PREFIX}{layer}.{how.suffix}"] = how.there(getattr(cell, leaf))
         for leaf, how in row.shared.items():
@@ -129,8 +147,13 @@ def peft_tensors(row: Row, adapter: Adapter, found: Held, sites: Mapping[str, Si
 
 
 def load_adapter(model: nn.Module, folder: str | Path, name: str = "default", freeze: str = "all") -> nn.Module:
-    """Puts the adapter of a folder, ours or peft's, on a model, in place. Raises ``BadAdapterFile``; then nothing has changed."""
+    """Puts the adapter of a folder, ours or peft's, or of a LyCORIS or kohya ``.safetensors``, on a model, in place.
+
+    Raises ``BadAdapterFile``; then nothing has changed.
+    """
     folder = Path(folder)
+    if folder.suffix == ".safetensors":
+        return load_file_of(model, folder, name, freeze)
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / TENSORS)
@@ -138,9 +161,7 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = "default", fr
         raise errors.BadAdapterFile(f"{folder} cannot be read", [str(error)[:200]], f"needed: {CONFIG} and {TENSORS}") from error
     if not isinstance(config, dict):
         raise errors.BadAdapterFile(f"{folder}/{CONFIG} holds no object", [f"given {str(config)[:80]}"])
-    bad = [key for key, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
-    if bad:
-        raise errors.BadAdapterFile("some tensors hold numbers that are not finite", bad[:8])
+    finite(tensors)
     if config.get("format") == "catlearn.adapter/1":
         return load_own(model, config, tensors, name, freeze)
     return load_peft(model, config, tensors, name, freeze)
@@ -149,8 +170,11 @@ def load_adapter(model: nn.Module, folder: str | Path, name: str = "default", fr
 def load_own(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], name: str, freeze: str) -> nn.Module:
     """Our own format."""
     try:
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
-        adapter, layers = get(config["method"])(**options), config["layers"]
+        layers, each = config["layers"], config.get("each", {})
+        options = {
+            layer: {k: tuple(v) if isinstance(v, list) else v for k, v in each.get(layer, config["options"]).items()} for layer in layers
+        }
+        adapters = {layer: get(config["method"])(**options[layer]) for layer in layers}
     except (KeyError, TypeError, AttributeError) as error:
         raise errors.BadAdapterFile("the configuration is not one of ours", [f"{type(error).__name__}: {error}"]) from error
     sites = places(model, layers)
@@ -159,7 +183,7 @@ def load_own(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str, 
         layer = max((l for l in layers if key.startswith(f"{l}." if l else "")), key=len, default=None)
         if layer is not None:
             wanted[key] = (layer, key[len(layer) :].lstrip("."), t)
-    return planted(model, adapter, sites, name, freeze, wanted, set(tensors) - set(wanted))
+    return planted(model, adapters, sites, name, freeze, wanted, set(tensors) - set(wanted))
 
 
 def load_peft(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], name: str, freeze: str) -> nn.Module:
@@ -169,9 +193,6 @@ def load_peft(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str,
         raise errors.BadAdapterFile(
             f"peft's type {config.get('peft_type')!r} is not known", [f"known: {', '.join(sorted({r.kind for r in ROWS.values()}))}"]
         )
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise errors.BadAdapterFile("the layers have other ranks or scales than each other", ["rank_pattern, alpha_pattern"],
-                                    "load the folder with peft, or save each group by itself")  # fmt: skip
     try:
         adapter = row.adapter(config)
     except (KeyError, TypeError, ValueError) as error:
@@ -181,53 +202,66 @@ def load_peft(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str,
     suffixes |= {how.suffix for how in row.shared.values()}
     layers = {key[len(PREFIX) : -len(s) - 1] for key in tensors for s in suffixes if key.startswith(PREFIX) and key.endswith(f".{s}")}
     sites = places(model, sorted(layers))
+    adapters = dict.fromkeys(sites, adapter)
+    if config.get("rank_pattern") or config.get("alpha_pattern"):
+        adapters = {layer: row.adapter(patterned(row, config, layer)) for layer in sites}
     wanted: dict[str, tuple[str, str, torch.Tensor]] = {}
     for layer, site in sites.items():
-        for leaf, how in layouts(row, adapter, site).items():
+        for leaf, how in layouts(row, adapters[layer], site).items():
             if (key := f"{PREFIX}{layer}.{how.suffix}") in tensors:
                 wanted[key] = (layer, leaf, how.back(tensors[key]))
         for leaf, how in row.shared.items():
             for key in (f"{PREFIX}{layer}.{how.suffix}", f"base_model.{how.suffix}"):
                 if key in tensors:
                     wanted[key] = (layer, f"shared.{leaf}", how.back(tensors[key]))
-    return planted(model, adapter, sites, name, freeze, wanted, set(tensors) - set(wanted))
+    return planted(model, adapters, sites, name, freeze, wanted, set(tensors) - set(wanted))
 
 
-def places(model: nn.Module, layers: list[str]) -> dict[str, Site]:
-    """The places of these names. ``BadAdapterFile`` if the model lacks one."""
-    have = {site.name: site for site in candidates(model)}
-    missing = [layer for layer in layers if layer not in have]
-    if missing or not layers:
-        rows = [f"not in the model: {layer}" for layer in missing[:8]]
-        raise errors.BadAdapterFile("this adapter is of another architecture", rows, f"there are {', '.join(list(have)[:8])}")
-    return {layer: have[layer] for layer in layers}
-
-
-def planted(model: nn.Module, adapter: Adapter, sites: Mapping[str, Site], name: str, freeze: str,
-            wanted: Mapping[str, tuple[str, str, torch.Tensor]], unknown: set[str]) -> nn.Module:  # fmt: skip
-    """The model with the adapter, its tensors as given; everything is compared before anything is changed."""
-    rows = [f"not understood: {key}" for key in sorted(unknown)]
-    count, given = len(sites), {(layer, leaf) for layer, leaf, _ in wanted.values()}
-    ats = {layer: place(site, adapter, k, count, 0, None)[0] for k, (layer, site) in enumerate(sites.items())}
-    shared = adapter.shared(list(ats.values()))
-    for k, (layer, at) in enumerate(ats.items()):
+def patterned(row: Row, config: Mapping[str, Any], layer: str) -> dict[str, Any]:
+    """A layer's own options: of the first pattern that its name ends with, as peft matches them. Raises ``BadAdapterFile``."""
+    options = dict(config)
+    for key, pattern in (("r", "rank_pattern"), (PATTERNED.get(row.kind), "alpha_pattern")):
+        given = config.get(pattern) or {}
+        if given and (key is None or row.kind not in PATTERNED or not isinstance(given, Mapping)):
+            raise errors.BadAdapterFile(f"{pattern} of {row.kind} is not read", [str(given)[:200]], "load the folder with peft")
         try:
-            own = dict(adapter.layout(at.o, at.i).own)
-        except errors.BadAdapter as error:
-            raise errors.BadAdapterFile(f"the adapter does not fit {layer}", str(error).splitlines()) from error
-        shapes = {leaf: tuple(p.wire.shape) for leaf, p in own.items()}
-        shapes |= {f"shared.{leaf}": tuple(p.wire.shape) for leaf, p in shared.items()}
-        rows += [f"{layer}.{leaf}: given {tuple(t.shape)}, needed {shapes.get(leaf, 'no such tensor')}"
-                 for at_layer, leaf, t in wanted.values() if at_layer == layer and tuple(t.shape) != shapes.get(leaf)]  # fmt: skip
-        rows += [f"missing: {layer}.{leaf}" for leaf, p in own.items() if p.trainable and (layer, leaf) not in given]
-        rows += [f"missing: shared.{leaf}" for leaf, p in shared.items() if not k and not any(l == f"shared.{leaf}" for _, l in given)]
-    if rows:
-        raise errors.BadAdapterFile("the tensors do not fit this model", rows[:12])
-    model = put(model, adapter, lambda path, module: path in sites, name, freeze, 0, {})
-    found = held(model, name)
-    with torch.no_grad():
-        for layer, leaf, t in wanted.values():
-            cell = found[layer][1]
-            target = getattr(cell.common[0], leaf[7:]) if leaf.startswith("shared.") else getattr(cell, leaf)
-            target.copy_(t)
-    return model
+            meant = next((p for p in given if re.match(rf"(.*\.)?({p})$", layer)), None)
+        except re.error as error:
+            raise errors.BadAdapterFile(f"{pattern} holds what is no regular expression", [str(error)]) from error
+        if meant is not None:
+            options[key] = given[meant]  # type: ignore[index]
+            if isinstance(given[meant], bool) or not isinstance(given[meant], int if key == "r" else int | float):
+                raise errors.BadAdapterFile(f"{pattern}: {meant!r} is {given[meant]!r}", ["needed: a number"])
+    return options
+
+
+def finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    """``BadAdapterFile`` for infinite numbers and for what is none."""
+    bad = [key for key, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if bad:
+        raise errors.BadAdapterFile("some tensors hold numbers that are not finite", bad[:8])
+
+
+def load_file_of(model: nn.Module, path: Path, name: str, freeze: str) -> nn.Module:
+    """The file of LyCORIS or kohya; see ``kohya``."""
+    try:
+        tensors = load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise errors.BadAdapterFile(f"{path} cannot be read", [str(error)[:200]]) from error
+    finite(tensors)
+    have = {site.name: site for site in candidates(model)}
+    groups = grouped(tensors)
+    meant = {key: flattened(key, have) for key in groups}
+    if (missing := [key for key, layer in meant.items() if layer is None]) or not groups:
+        raise errors.BadAdapterFile("this file is of another model", [f"no layer: {key}" for key in missing[:8]],
+                                    f"there are {', '.join(list(have)[:8])}")  # fmt: skip
+    if len(set(meant.values())) < len(meant):
+        raise errors.BadAdapterFile("two names of this file mean one layer", [f"{key}: {layer}" for key, layer in meant.items()][:8])
+    sites = {layer: have[layer] for layer in meant.values() if layer is not None}
+    adapters: dict[str, Adapter] = {}
+    wanted: dict[str, tuple[str, str, torch.Tensor]] = {}
+    for (key, group), (layer, site) in zip(groups.items(), sites.items(), strict=True):
+        o, i, _ = site.sizes(True)
+        adapters[layer], own = read_layer(key, group, o, i)
+        wanted |= {f"{key}.{leaf}": (layer, leaf, t) for leaf, t in own.items()}
+    return planted(model, adapters, sites, name, freeze, wanted, set())
