@@ -58,6 +58,8 @@ def peft_row(adapters: Mapping[str, Adapter], sites: Mapping[str, Site]) -> Row 
     row = ROWS.get(type(first).__name__)
     if row is None or not all(site.by_forward for site in sites.values()):
         return None
+    if any(isinstance(getattr(adapter, "factor", None), tuple) for adapter in adapters.values()):
+        return None  # peft's LoKr bounds both factors by one number
     if any(replaced(adapter, first) != first for adapter in adapters.values()) or (
         len(set(adapters.values())) > 1 and row.kind not in PATTERNED
     ):

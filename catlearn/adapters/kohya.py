@@ -118,12 +118,8 @@ def lokr(name: str, t: Found, o: int, i: int) -> Read:
         tensors = {"w1": first, "w2_a": pairs[2][0], "w2_b": pairs[2][1]}
     else:
         rank, tensors = max(o2, i2), {"w1": first, "w2": pairs[2][0] @ pairs[2][1] if 2 in pairs else whole[2]}
-    for factor in (-1, *first.shape):
-        adapter = LoKr(rank, by * rank, 0.0, int(factor))
-        if all(
-            adapter.layout(o, i).own[leaf].wire.shape == tuple(v.shape) for leaf, v in tensors.items() if leaf in adapter.layout(o, i).own
-        ):
-            return adapter, tensors
-    raise errors.BadAdapterFile(
-        f"{name}: {tuple(first.shape)} ⊗ ({o2}, {i2}) on a layer {i} → {o}", ["no factor of LoKr gives these sizes"]
-    )
+    o1, i1 = first.shape
+    if (o1 * o2, i1 * i2) != (o, i):
+        raise errors.BadAdapterFile(f"{name}: ({o1}, {i1}) ⊗ ({o2}, {i2}) on a layer {i} → {o}", ["the sizes must multiply to the layer's"])
+    ways = [factor for factor in (-1, o1, i1) if LoKr(rank, factor=factor).factored(o, i) == ((o1, o2), (i1, i2))]
+    return LoKr(rank, by * rank, 0.0, ways[0] if ways else (o1, i1)), tensors

@@ -69,18 +69,28 @@ def factors(n: int, near: int = -1) -> tuple[int, int]:
 class LoKr(Ranked):
     """W' = W + s·C ⊗ (BA): C is o₁ × i₁, BA is o₂ × i₂ of rank r, o = o₁o₂, i = i₁i₂. Trained o₁i₁ + r(o₂ + i₂); C zero.
 
-    ``factor`` bounds o₁ and i₁ (−1: near the square root). Where r ≥ max(o₂, i₂)/2 the second factor is one matrix, as in LyCORIS.
+    ``factor`` bounds o₁ and i₁ (−1: near the square root), or is the pair of both. Where r ≥ max(o₂, i₂)/2 the second factor is one
+    matrix, as in LyCORIS.
     Source: Edalati et al., arXiv 2212.10650; Yeh et al., arXiv 2309.14859.
     """
 
-    factor: int = -1
+    factor: int | tuple[int, int] = -1
 
     def check(self, o: int, i: Any) -> None:
         self.needs(self.rank >= 1, f"rank {self.rank}", "a rank of at least 1")
-        self.needs(self.factor == -1 or self.factor >= 1, f"factor {self.factor}", "−1, or a number of at least 1")
+        pair = self.factor if isinstance(self.factor, tuple) else (self.factor, self.factor)
+        self.needs(len(pair) == 2 and all(n == -1 or n >= 1 for n in pair), f"factor {self.factor}", "−1, or a number of at least 1")
+        fits = pair is not self.factor or (min(pair) >= 1 and o % pair[0] == 0 == i % pair[1])
+        self.needs(fits, f"factor {self.factor} on a layer {i} → {o}", "a divisor of each size")
+
+    def factored(self, o: int, i: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(o₁, o₂) and (i₁, i₂)."""
+        if isinstance(self.factor, tuple):
+            return (self.factor[0], o // self.factor[0]), (self.factor[1], i // self.factor[1])
+        return factors(o, self.factor), factors(i, self.factor)
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
-        (o1, o2), (i1, i2), r = factors(o, self.factor), factors(i, self.factor), self.rank
+        ((o1, o2), (i1, i2)), r = self.factored(o, i), self.rank
         if r < max(o2, i2) / 2:
             second = dense("w2_b", r, i2, init=kaiming(i2)) >> dense("w2_a", o2, r, init=kaiming(r))
         else:
@@ -89,7 +99,7 @@ class LoKr(Ranked):
         return W + self.s * (noise(i, self.dropout) >> reshape(i, (i1, i2)) >> (first @ second) >> reshape((o1, o2), o))
 
     def rank_bound(self, o: int, i: Any) -> int:
-        (o1, o2), (i1, i2) = factors(o, self.factor), factors(i, self.factor)
+        (o1, o2), (i1, i2) = self.factored(o, i)
         return min(o1, i1) * min(o2, i2, self.rank if self.rank < max(o2, i2) / 2 else o2)
 
 

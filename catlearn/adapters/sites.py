@@ -138,9 +138,12 @@ def untied(chosen: list[Site], everything: list[Site]) -> list[Site]:
         leader = first.setdefault(id(site.tensor), site)
         if leader is not site:
             leader.followers.append(site)
-    for leader in first.values():
+    holding: dict[int, list[str]] = {}
+    for site in everything:
+        holding.setdefault(id(site.tensor), []).append(site.name)
+    for key, leader in first.items():
         names = {site.name for site in (leader, *leader.followers)}
-        others = [s.name for s in everything if s.tensor is leader.tensor and s.name not in names]
+        others = [name for name in holding[key] if name not in names]
         if leader.followers:
             warnings.warn(f"{leader.name} and {', '.join(s.name for s in leader.followers)} share one weight: it has one adapter",
                           TiedWeight, stacklevel=4)  # fmt: skip

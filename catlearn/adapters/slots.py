@@ -79,8 +79,8 @@ def starts(adapter: Adapter, layout: Layout, W: torch.Tensor, at: Place, path: s
     given = adapter.start(W.detach(), at)
     found = {}
     for name, param in layout.own.items():
-        value = given[name] if name in given else drawn(f"{path}/{name}", param, at.seed, dtype=torch.float32)
-        found[name] = value.detach().to(W.device, W.dtype if value.is_floating_point() else value.dtype).clone().contiguous()
+        value = given[name].detach().clone() if name in given else drawn(f"{path}/{name}", param, at.seed, dtype=torch.float32)
+        found[name] = value.detach().to(W.device, W.dtype if value.is_floating_point() else value.dtype).contiguous()
     return found
 
 

@@ -159,6 +159,7 @@ LAYERS = {  # of the layer fc, 16 → 24
     "lokr of factors twice": {"lokr_w1_a": drawn(4, 2), "lokr_w1_b": drawn(2, 4), "lokr_w2_a": drawn(6, 2), "lokr_w2_b": drawn(2, 4),
                               "alpha": 3 * ONE},
     "lokr of another factor": {"lokr_w1": drawn(2, 2), "lokr_w2_a": drawn(12, 2), "lokr_w2_b": drawn(2, 8), "alpha": ONE},
+    "lokr of two factors": {"lokr_w1": drawn(3, 8), "lokr_w2_a": drawn(8, 1), "lokr_w2_b": drawn(1, 2), "alpha": 2 * ONE},
     "lokr of a high rank": {"lokr_w1": drawn(4, 4), "lokr_w2_a": drawn(6, 4), "lokr_w2_b": drawn(4, 4), "alpha": ONE},
 }  # fmt: skip
 
@@ -189,6 +190,10 @@ def test_flattened_names_of_many_layers_ranks_of_their_own_and_convolutions(tmp_
         W = Net().get_submodule(layer.replace("block_", "block.")).weight
         want = change(W, {k: v.half().float() for k, v in t.items()})
         assert torch.allclose(found.adapters["weight"].effective(found._parameters["weight"]), want, atol=1e-5)
+    kron = {"lokr_w1": drawn(3, 2), "lokr_w2": drawn(2, 2, 3, 3)}  # a kernel's axes stand in the second factor
+    other = cl.load_adapter(Net(), written(tmp_path, {f"lycoris_conv.{k}": v for k, v in kron.items()}, "kron.safetensors")).conv
+    want = Net().conv.weight + torch.kron(kron["lokr_w1"][..., None, None], kron["lokr_w2"])
+    assert torch.allclose(other.adapters["weight"].effective(other._parameters["weight"]), want, atol=1e-5)
     cl.save_adapter(model, tmp_path / "again")
     assert torch.allclose(cl.load_adapter(Net(), tmp_path / "again").eval()(X), model(X), atol=1e-6)
 
@@ -199,7 +204,7 @@ BAD = {
     "a factor that is missing": ({"fc.lora_down.weight": drawn(2, 16)}, "no LoRA, LoHa or LoKr"),
     "norms of columns": ({f"fc.{k}": v for k, v in {**PLAIN, "dora_scale": drawn(1, 16)}.items()}, "24 rows"),
     "other sizes": ({f"fc.{k}": v for k, v in lora(24, 15).items()}, "needed"),
-    "other Kronecker sizes": ({f"fc.{k}": v for k, v in {"lokr_w1": drawn(3, 3), "lokr_w2": drawn(3, 3)}.items()}, "no factor of LoKr"),
+    "other Kronecker sizes": ({f"fc.{k}": v for k, v in {"lokr_w1": drawn(3, 3), "lokr_w2": drawn(3, 3)}.items()}, "must multiply"),
     "one layer twice": ({f"{p}fc.{k}": v.clone() for p in ("lora_unet_", "lora_te_") for k, v in PLAIN.items()}, "mean one layer"),
     "no number": ({f"fc.{k}": v * float("nan") for k, v in PLAIN.items()}, "not finite"),
     "nothing": ({}, "another model"),
