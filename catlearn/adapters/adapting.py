@@ -107,7 +107,8 @@ def plant(site: Site, adapter: Adapter, name: str, at: Place, experts: int | Non
     slot = opened(site, at, experts)
     slot[name] = Cell(adapter, layout, tensors, shared, at.index == 0)
     slot.active = (*slot.active, (name, None))
-    slot.train(site.module.training)
+    if not site.module.training:
+        slot.eval()
     slot.settle()
 
 
@@ -141,10 +142,11 @@ def reclass(module: nn.Module, by_forward: bool) -> None:
 
 def freeze_base(model: nn.Module, chosen: Sequence[Site], freeze: str) -> None:
     """What of the model itself learns on."""
-    own = {id(p) for _, slot in slots(model) for p in slot.parameters()}
-    frozen = model.parameters() if freeze == "all" else [site.tensor for site in chosen] if freeze == "adapted" else []
-    for p in frozen:
-        if id(p) not in own:
+    if freeze == "none":
+        return
+    modules = [m for m in model.modules() if not isinstance(m, Cell | Shared)] if freeze == "all" else []
+    for p in [p for m in modules for p in m._parameters.values()] or [site.tensor for site in chosen]:
+        if p is not None and p.requires_grad:
             p.requires_grad_(False)
 
 

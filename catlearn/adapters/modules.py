@@ -56,6 +56,7 @@ LAYERS: tuple[tuple[type[nn.Module], str, Callable[..., torch.Tensor]], ...] = (
 )
 
 
+@cache
 def layer_of(kind: type) -> tuple[str, Callable[..., torch.Tensor]] | None:
     """The view and the call of a type whose forward is exactly that of a known layer; None for others."""
     for known, view, call in LAYERS:

@@ -69,6 +69,8 @@ def candidates(model: nn.Module) -> list[Site]:
         if layer is not None and module._parameters.get("weight") is not None and id(module) not in fused:
             found.append(Site(path, module, "weight", layer[0], True))
             continue
+        if not module._parameters:
+            continue
         inner = [(name, p) for name, p in module._parameters.items() if p is not None]
         for name, p in inner:
             known = isinstance(module, nn.MultiheadAttention | nn.RNNBase) and p.dim() == 2

@@ -32,10 +32,14 @@ class Shared(nn.Module):
 class Cell(nn.Module):
     """One adapter at one place: what is trained are parameters, what is frozen are buffers."""
 
+    adapter: Adapter
+    layout: Layout
+    common: tuple[Shared | None]
+
     def __init__(self, adapter: Adapter, layout: Layout, tensors: Mapping[str, torch.Tensor], shared: Shared | None, first: bool) -> None:
         super().__init__()
-        self.adapter, self.layout = adapter, layout
-        self.common = (shared,)  # a tuple, so that it is registered at the first place only
+        # plain values past Module.__setattr__, which asks of each whether it is a tensor: a third of what putting adapters in costs
+        vars(self).update(adapter=adapter, layout=layout, common=(shared,))  # a tuple: registered at the first place only
         if shared is not None and first:
             self.add_module("shared", shared)
         for name, tensor in tensors.items():
@@ -87,17 +91,24 @@ def starts(adapter: Adapter, layout: Layout, W: torch.Tensor, at: Place, path: s
 class Slot(nn.ModuleDict):
     """The adapters of one tensor of a module, in the order in which they were put in.
 
-    ``active``: which act, as (name, number) pairs, a number None for a stack. ``expert``: how many matrices a three-way tensor holds.
+    ``active``: which act, as (name, number) pairs, a number None for a stack. ``experts``: how many matrices a three-way tensor holds.
     """
+
+    o: int
+    i: Any
+    view: str
+    experts: int | None
+    active: tuple[tuple[str, float | None], ...]
+    enabled: bool
+    merged: bool
+    expression: Expression | None
+    samples: tuple[str | None, ...] | None
+    sampled: dict[str, Expression]
 
     def __init__(self, o: int, i: Any, view: str, experts: int | None = None) -> None:
         super().__init__()
-        self.o, self.i, self.view, self.experts = o, i, view, experts
-        self.active: tuple[tuple[str, float | None], ...] = ()
-        self.enabled, self.merged = True, False
-        self.expression: Expression | None = None
-        self.samples: tuple[str | None, ...] | None = None
-        self.sampled: dict[str, Expression] = {}
+        vars(self).update(o=o, i=i, view=view, experts=experts, active=(), enabled=True, merged=False, expression=None, samples=None,
+                          sampled={})  # fmt: skip
 
     def cell(self, name: str) -> Cell:
         """The adapter of this name."""
