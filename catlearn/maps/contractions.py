@@ -186,6 +186,8 @@ def batched(a: Operand, c: Operand, inner: str, batch: str, out: str) -> str:
     if not left and not right:  # many small products of vectors: a batched product takes far longer than two passes
         both = batch + inner if a.letters.startswith(batch[0]) else inner + batch
         axes = ", ".join(str(both.index(k)) for k in inner)
+        if (a.text, a.letters) == (c.text, c.letters):
+            return Operand(f"squares({a.ordered(both)}, ({axes},))", batch, a.sizes).ordered(out)
         return Operand(f"({a.ordered(both)} * {c.ordered(both)}).sum(({axes},))", batch, a.sizes).ordered(out)
     if (len(right) and not len(left)) or out == batch + right + left:
         a, c, left, right = c, a, right, left

@@ -242,6 +242,14 @@ def triangular_inverse(x: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve_triangular(x, torch.eye(x.shape[-1], dtype=x.dtype, device=x.device), upper=True)
 
 
+@helper
+def squares(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """Σ x² over these axes, without the temporary x·x where nothing is differentiated (a norm has no derivative at 0)."""
+    if torch.is_grad_enabled() and x.requires_grad:
+        return (x * x).sum(axes)
+    return torch.linalg.vector_norm(x, dim=axes).square_()
+
+
 def _eye(w: Writer) -> str:
     shape = w.step.shape
     n = math.prod(shape[: len(shape) // 2])

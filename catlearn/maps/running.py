@@ -68,7 +68,10 @@ class Planned(torch.autograd.Function):
         return (
             None,
             moved,
-            *(grads.get(r, torch.zeros_like(t) if r in plan.wanted else None) for r, t in zip(plan.inputs, tensors, strict=False)),
+            *(
+                grads[r] if r in grads else torch.zeros_like(t) if r in plan.wanted else None
+                for r, t in zip(plan.inputs, tensors, strict=False)
+            ),
         )
 
 
