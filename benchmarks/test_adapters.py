@@ -252,6 +252,6 @@ def test_memory_saved_for_the_backward_pass():
     peers = {name: saved_bytes(theirs(LIMITS[name][0]), x) for name in ("LoRA", "HRA", "DoRA")}
     shown = [*found.items(), *((f"peft's {name}", n) for name, n in peers.items())]
     print("\n" + "   ".join(f"{name} {n / 2**20:.1f} MiB" for name, n in shown))
-    assert found["HRA"] <= 1.2 * found["LoRA"] and found["DoRA"] <= 2.4 * found["LoRA"]
-    if found["DoRA"] > 1.6 * found["LoRA"]:  # the gradient of its magnitudes reads what they multiply, one tensor a layer
+    assert SMOKE or (found["HRA"] <= 1.2 * found["LoRA"] and found["DoRA"] <= 2.4 * found["LoRA"])
+    if not SMOKE and found["DoRA"] > 1.6 * found["LoRA"]:  # the gradient of its magnitudes reads what they multiply, one tensor a layer
         pytest.xfail(f"DoRA keeps {found['DoRA'] / found['LoRA']:.2f} times what our LoRA keeps, the limit is 1.6")
