@@ -115,13 +115,13 @@ def backward(t: Tables, x: Tensor | None, dy: Tensor, blocks: Blocks, c_in: int)
 
 
 def _chunks(t: Tables, x: Tensor, c_in: int, c_out: int) -> tuple[list[tuple[int, int]], Tensor, Tensor]:
-    """Equal ranges of tokens, a buffer for the inputs of the longest and one for its outputs, empty where points are positions."""
+    """Equal ranges of tokens, a buffer for the inputs of the longest and one for its outputs, unused where points are positions."""
     tokens = x.shape[0]
     pieces = max(1, round(tokens * (t.ins.size * c_in + t.outs.size * c_out) / CHUNK)) if x.device.type == "cpu" else 1
     size = max(1, -(-tokens // pieces))
     ranges = [(start, min(start + size, tokens)) for start in range(0, tokens, size)]
     most = min(size, tokens)
-    take, put = (x.new_empty(0 if side.place is None else most, side.points, c) for side, c in ((t.ins, c_in), (t.outs, c_out)))
+    take, put = (x if side.place is None else x.new_empty(most, side.points, c) for side, c in ((t.ins, c_in), (t.outs, c_out)))
     return ranges, take, put
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,8 @@ class Side:
 class Tables:
     """Both sides; (blocks, inputs, outputs, different blocks) for each group; how weights expand to blocks; the matrix of the biases.
 
-    ``rows`` picks the rows of all blocks from ``columns @ weight`` seen as (columns · c_out, c_in); ``pairs`` the columns of all
-    entries; ``whole`` says that the one block is everything, in order; ``equal`` that all blocks are one, and fill their buffers;
+    ``rows`` picks the rows of all blocks from ``columns @ weight`` seen as (columns · c_out, c_in), ``ordered`` says that these are the
+    blocks as they are; ``pairs`` the columns of all entries; ``whole`` says that the one block is everything, in order; ``equal`` that all blocks are one, and fill their buffers;
     ``direct`` are the entries (outputs · inputs, D) of a whole block of few elements.
     """
 
@@ -116,6 +117,7 @@ class Tables:
     pairs: Tensor
     bias: Tensor
     direct: Tensor | None = None
+    ordered: bool = False
 
     @property
     def T(self) -> Tables:
@@ -199,7 +201,8 @@ def _tables(given: Numbers, c_out: int, dtype: torch.dtype, device: torch.device
     row, pair = (torch.cat(some) if some else none for some in (rows, found))
     sides = _tensors(ins, dtype, device), _tensors(outs, dtype, device)
     direct = different[pair] if whole and 0 < size[1] <= FEW else None
-    return Tables(shapes, whole, equal, *sides, different, row, pair, constant, direct)
+    plain = all(p == 1 or c_out == 1 for _, p, _, _ in shapes) and [*chain(*pairs)] == [*range(len(different))]
+    return Tables(shapes, whole, equal, *sides, different, row, pair, constant, direct, plain)
 
 
 def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
@@ -218,7 +221,8 @@ def _tensors(given: Numbers, dtype: torch.dtype, device: torch.device) -> Side:
 def expand(t: Tables, weight: Tensor) -> tuple[Tensor, ...]:
     """The different blocks (d, q · c_out, p · c_in) of each group, from weight (D, c_out, c_in)."""
     count, c_out, c_in = weight.shape
-    rows = torch.mm(t.columns, weight.reshape(count, c_out * c_in)).view(len(t.columns) * c_out, c_in).index_select(0, t.rows)
+    rows = torch.mm(t.columns, weight.reshape(count, c_out * c_in)).view(len(t.columns) * c_out, c_in)
+    rows = rows if t.ordered else rows.index_select(0, t.rows)
     if len(t.shapes) == 1:
         _, p, q, d = t.shapes[0]
         return (rows.view(d, q * c_out, p * c_in),)
