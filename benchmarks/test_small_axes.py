@@ -3,7 +3,8 @@
 Peers, all on the same weights: the dense effective weight by hand (one tensordot with the stacked basis, one linear), diagrams by hand
 (every contraction once, one product for each number of crossing axes, sums on diagonals in place), and our own strategies, forced. Of
 these the fastest is the one that counts. What a plan knows of a machine are constants, fitted on one: where it takes dense weights or
-diagrams though blocks would be faster, it may lose a quarter to them, as on an AVX-512 EPYC at two of these sizes. e3nn's linear map, where e3nn is installed, is a peer on the spaces that both have.
+diagrams though blocks would be faster, it may lose a quarter to them, as on an AVX-512 EPYC at one of these sizes. e3nn's linear map,
+where e3nn is installed, is a peer on the spaces that both have.
 """
 
 from __future__ import annotations

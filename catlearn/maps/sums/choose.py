@@ -262,7 +262,7 @@ def _blocks(family: Family, tokens: int, c_in: int, c_out: int, training: bool, 
         busy += work / (30e3 + 250 * width if equal else min(65e3, 10 * width**2 + 400 * width + 1))
         other += chunks * (10 + 3 * m)
     refused = _refused(family, entries, itemsize)
-    return refused or _total(100 + 15 * chunks, flops, flops / busy if busy else 1.0, other, entries * itemsize, training, 400)
+    return refused or _total(80 + 15 * chunks, flops, flops / busy if busy else 1.0, other, entries * itemsize, training, 400)
 
 
 def _diagrams(family: Family, tokens: int, c_in: int, c_out: int, training: bool, itemsize: int) -> Cost:

@@ -103,8 +103,8 @@ class Tables:
     """Both sides; (blocks, inputs, outputs, different blocks) for each group; how weights expand to blocks; the matrix of the biases.
 
     ``rows`` picks the rows of all blocks from ``columns @ weight`` seen as (columns · c_out, c_in), ``ordered`` says that these are the
-    blocks as they are; ``pairs`` the columns of all entries; ``whole`` says that the one block is everything, in order; ``equal`` that all blocks are one, and fill their buffers;
-    ``direct`` are the entries (outputs · inputs, D) of a whole block of few elements.
+    blocks as they are; ``pairs`` the columns of all entries; ``whole`` says that the one block is everything, in order; ``equal`` that
+    all blocks are one, and fill their buffers; ``direct`` are the entries (outputs · inputs, D) of a whole block of few elements.
     """
 
     shapes: tuple[tuple[int, int, int, int], ...]
