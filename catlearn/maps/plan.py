@@ -21,7 +21,7 @@ while the gradients go through the factors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -202,15 +202,13 @@ def written(f: Map, tokens: int, force: str | None, wanted: Sequence[str] | None
     names = [name for name, p in f.params.items() if p.trainable] if wanted is None else wanted
     targets = (*([x] if with_input else []), *(params[name] for name in names))
     cotangents = {policy: reverse(tape, {y: dy}, targets) for policy, y in outs.items()}
-    # the transpose is a map too, and may be associated in another way than the reversed forward pass
-    if with_input and "planned" in outs:
-        back = planned.apply(f.T, dy)
-        if weight(tape, tape.live([back])) < weight(tape, tape.live([cotangents["planned"].get(x, back)])):
-            cotangents["planned"][x] = back
     plan = Plan(f, tokens, tape, x, dy, params, outs, cotangents, targets, dict.fromkeys(("forward", "input", "parameters"), "planned"))
-    if force is not None:
-        return plan.using(forward=force, input=force, parameters=force)
-    return lightest(plan)
+    ways = [plan]
+    if with_input:  # the transpose is a map too, and may be associated in another way than the reversed forward pass
+        back = {**cotangents["planned"], x: planned.apply(f.T, dy)}
+        ways.append(replace(plan, cotangents={**cotangents, "planned": back}))
+    found = (lightest(way) if force is None else way.using(forward=force, input=force, parameters=force) for way in ways)
+    return min(found, key=lambda way: way.backward.weight)
 
 
 def lightest(plan: Plan) -> Plan:

@@ -15,12 +15,16 @@ order the factors of a Kronecker product act. Every choice is made by writing th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, size
 from catlearn.maps.tape import LETTERS, Tape
+
+if TYPE_CHECKING:
+    from catlearn.maps.combine import Compose
 
 # What moving one entry, and one step, cost beside a flop of a large product. Measured on one core; only their order matters.
 ENTRY, STEP = 8, 50_000
@@ -30,6 +34,20 @@ FREE = ("input", "param", "constant", "eye", "reshape", "permute", "stop", "repe
 def weight(tape: Tape, order: Sequence[int]) -> int:
     """What so many steps cost, in flops of a large product."""
     return sum(tape.flops(r) + ENTRY * tape.numel(r) + STEP for r in order if tape.steps[r].kind not in FREE)
+
+
+def waist(f: Compose) -> tuple[int, int]:
+    """Where a chain is narrowest, and how narrow."""
+    return min(((k, size(g.cod)) for k, g in enumerate(f.maps[:-1])), key=lambda found: found[1])
+
+
+def narrow(f: Map) -> bool:
+    """Whether a map is a chain, or a multiple of one, through a space smaller than where it begins and where it ends."""
+    from catlearn.maps.combine import Compose, Scaled
+
+    if isinstance(f, Scaled):
+        return narrow(f.of)
+    return isinstance(f, Compose) and waist(f)[1] < min(size(f.dom), size(f.cod))
 
 
 class Builder:
@@ -142,11 +160,28 @@ class Builder:
             for f in merged[1:]:
                 matrix = self.tape.add(matrix, self.matrix(f))
             found = self.product_with(matrix, x, merged[0].dom, merged[0].cod)
+        thin = [f for f in maps if self.chooses and narrow(f)]
+        if len(thin) > 1:
+            maps = [f for f in maps if f not in thin]
         for f in maps:
             y = self.apply(f, x)
             found = y if found is None else self.tape.add(found, y)
+        if len(thin) > 1:
+            y = self.cheapest(("stack", *thin), (lambda b, x: b.stacked(thin, x), lambda b, x: b.one_by_one(thin, x)), x)
+            found = y if found is None else self.tape.add(found, y)
         assert found is not None
         return found
+
+    def one_by_one(self, maps: Sequence[Map], x: int) -> int:
+        """The sum of parallel maps, each applied by itself."""
+        return reduce(self.tape.add, [self.apply(f, x) for f in maps])
+
+    def stacked(self, maps: Sequence[Map], x: int) -> int:
+        """The sum of low-rank maps as one of the sum of their ranks, ``[B₁ B₂] [A₁; A₂] x``: vectors are read and written once."""
+        dom, cod, pairs = maps[0].dom, maps[0].cod, [self.factors(f) for f in maps]
+        left, right = (self.tape.concat([pair[side] for pair in pairs if pair], 1 - side) for side in (0, 1))
+        inner = self.tape.einsum(("i", "ri"), "r", self.tape.reshape(x, (size(dom),)), right)
+        return self.tape.reshape(self.tape.einsum(("r", "or"), "o", inner, left), cod)
 
     # -- Kronecker products --------------------------------------------------------------------------------------------
 
@@ -210,11 +245,9 @@ class Builder:
         if isinstance(f, Scaled):
             found = self.factors(f.of)
             return None if found is None else (self.tape.scale(found[0], f.factor), found[1])
-        if not isinstance(f, Compose):
+        if not isinstance(f, Compose) or not narrow(f):
             return None
-        middle, rank = min(((k, size(g.cod)) for k, g in enumerate(f.maps[:-1])), key=lambda found: found[1])
-        if rank >= min(size(f.dom), size(f.cod)):
-            return None
+        middle, rank = waist(f)
         left, right = self.product(f.maps[middle + 1 :]), self.product(f.maps[: middle + 1])
         return self.tape.reshape(left, (size(f.cod), rank)), self.tape.reshape(right, (rank, size(f.dom)))
 

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from catlearn import errors, maps
 from catlearn.maps.chains import Chain
+from catlearn.maps.plan import Pass
 from catlearn.maps.planner import Builder
 from catlearn.maps.tape import Tape
 from tests.maps.strategies import numbers
@@ -91,6 +92,27 @@ def test_association_of_a_chain(tokens, recipe):
     square = maps.dense("A", 90, 90) >> maps.dense("B", 90, 90) >> maps.dense("C", 90, 90)
     found = Chain(Builder(Tape(tokens)), square.parts).recipe()
     assert found in (recipe, "x·(A·(B·C))"), found
+
+
+@pytest.mark.parametrize("ranks", [(4, 8), (4, 4, 8)])
+def test_low_rank_updates_of_one_weight_read_and_write_the_vectors_once(ranks):
+    """[B₁ B₂] [A₁; A₂] x for B₁ A₁ x + B₂ A₂ x: as many products with the vectors as for one update."""
+    updates = [2.0 * (maps.dense(f"A{k}", r, 512) >> maps.dense(f"B{k}", 768, r)) for k, r in enumerate(ranks)]
+    f = maps.add(maps.dense("W", 768, 512, trainable=False), *updates)
+
+    def products(way: Pass) -> list[tuple[int, ...]]:
+        return [way.tape.shape(r) for r in way.order if way.tape.steps[r].kind == "einsum" and way.tape.lead(r)]
+
+    plan = f.plan(256)
+    assert sorted(products(plan.forward)) == [(sum(ranks),), (768,), (768,)]
+    assert len(products(plan.using(forward="factored").forward)) == 1 + 2 * len(ranks)
+    assert sorted(products(plan.backward)) == [(sum(ranks),), (512,), (512,)]
+    values, x = numbers(f), torch.randn(5, 512, dtype=torch.float64, requires_grad=True)
+    y, dense = f.apply(x, values, plan=plan), x @ f.dense(values).T
+    torch.testing.assert_close(y, dense)
+    dy, leaves = torch.randn_like(y), [x, *(v for v in values.values() if v.requires_grad)]
+    for ours, theirs in zip(torch.autograd.grad(y, leaves, dy), torch.autograd.grad(dense, leaves, dy), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_common_subexpressions_are_applied_once():
