@@ -17,17 +17,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-
 from catlearn.adapters.definition import Adapter
 from catlearn.adapters.rewriting import BASE, change, is_base, noisy, renamed, substituted
+from catlearn.maps.affine import Affine
 from catlearn.maps.algebra import add, scaled
 from catlearn.maps.base import Map
-from catlearn.maps.batched import Noise
-from catlearn.maps.combine import Compose, Scaled, Sum
 from catlearn.maps.leaves import dense
-from catlearn.maps.running import run, writing
+from catlearn.maps.running import writing
 
 Stack = tuple[tuple[str, Adapter, float | None], ...]  # names, methods, and numbers; None for a stack
 Key = tuple[str, str]  # an adapter's name and a leaf of it; ("", "W") is the weight
@@ -39,7 +35,11 @@ class Expression:
 
     weight: Map
     bias: Map
+    layer: Affine  # both as one, which layers on vectors run
+    loud: Affine  # the same while dropout acts
+    alone: Affine  # the weight while dropout acts, for layers without a bias
     keys: tuple[Key, ...]
+    layer_keys: tuple[Key, ...]
     bias_keys: tuple[Key, ...]
     noisy: bool
     keeps_bias: bool
@@ -67,7 +67,9 @@ def expression(stack: Stack, o: int, i: Any) -> Expression:
         numbers = [1.0 if number is None else number for *_, number in parts]
         f, g = (weighted(base, [pair[k] for pair in formulas], numbers) for k, base in enumerate((W, b)))
         below = [(name, None) for name, *_ in stack]
-    return Expression(f, g, keys(f), keys(g), noisy(f), is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below))
+    loud, layer = noisy(f), Affine(f, g)
+    return Expression(f, g, layer, Affine(f, g, True) if loud else layer, Affine(f, None, loud), keys(f), keys(layer), keys(g), loud,
+                      is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below))  # fmt: skip
 
 
 def weighted(base: Map, formulas: Sequence[Map], numbers: Sequence[float]) -> Map:
@@ -83,39 +85,6 @@ def weighted(base: Map, formulas: Sequence[Map], numbers: Sequence[float]) -> Ma
     return add(scaled(own, base), *rest) if own else add(*rest)
 
 
-def keys(f: Map) -> tuple[Key, ...]:
+def keys(f: Map | Affine) -> tuple[Key, ...]:
     """Where each parameter of a map comes from."""
     return tuple(("", name) if name in BASE else (name.partition(".")[0], name.partition(".")[2]) for name in f.params)
-
-
-# -- dropout -----------------------------------------------------------------------------------------------------------
-
-
-def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    """f on x with entries dropped where the map says so; each part without noise runs by its own plan."""
-    if isinstance(f, Noise):
-        return F.dropout(x, f.rate, True)
-    if not noisy(f):
-        return run(f, x, [values[name] for name in f.params])
-    if isinstance(f, Scaled):
-        return f.factor * run_noisy(f.of, x, values)
-    if isinstance(f, Sum):
-        quiet, loud = [part for part in f.maps if not noisy(part)], [part for part in f.maps if noisy(part)]
-        found = [run_noisy(add(*quiet), x, values)] if quiet else []
-        found += [run_noisy(part, x, values) for part in loud]
-        return sum(found[1:], found[0])
-    if isinstance(f, Compose):
-        for piece in pieces(f):
-            x = run_noisy(piece, x, values)
-        return x
-    raise NotImplementedError(f"dropout inside {type(f).__name__}")
-
-
-@lru_cache(maxsize=1024)
-def pieces(f: Compose) -> tuple[Map, ...]:
-    """A chain cut at the parts that drop something."""
-    found: list[Map] = []
-    for part in f.maps:
-        joins = found and not noisy(part) and not noisy(found[-1])
-        found[-1:] = [found[-1] >> part] if joins else [*found[-1:], part]
-    return tuple(found)

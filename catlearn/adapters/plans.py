@@ -2,13 +2,13 @@
 
 >>> import torch, catlearn as cl
 >>> model = cl.adapt(torch.nn.Sequential(torch.nn.Linear(64, 64)), cl.adapters.LoRA(rank=2))
->>> print(plan(model, tokens=8))                    # the factors meet the tokens: 2·8·(64² + 2·128) + 8·64 flops
+>>> print(plan(model, tokens=8))                    # the factors meet the tokens: 2·8·(64² + 2·128) + 2·8·64 flops
 1 adapted tensors, 8 tokens
-  0.weight: W + default.A >> default.B
+  0.weight: W + default.A >> default.B, shifted by bias
     forward planned, input planned, parameters planned
-    forward 70,144 flops (base 65,536), backward 74,240 flops, kept for backward 64 bytes
->>> plan(model, tokens=128)["0.weight"].forward.flops    # the weight is merged first: 2·128·64² + 2·2·64² + 64²
-1069056
+    forward 70,656 flops (base 65,536), backward 74,240 flops, kept for backward 64 bytes
+>>> plan(model, tokens=128)["0.weight"].forward.flops    # the weight is merged first: 2·128·64² + 2·2·64² + 64² + 128·64
+1077248
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ def plan(model: nn.Module, tokens: int) -> Plans:
         e: Any = slot.expression
         if e is None or slot.experts is not None:
             continue
-        wanted = [n for n, (cell, leaf) in zip(e.weight.params, e.keys, strict=True) if cell and learns(slot.cell(cell), leaf)]
-        found[name] = plan_for(e.weight, tokens, tuple(wanted), True)
+        layer = model.get_submodule(name.rpartition(".")[0])
+        bare = e.keeps_bias and getattr(layer, "bias", None) is None
+        whole, keys = (e.weight, e.keys) if bare else (e.layer, e.layer_keys)
+        wanted = [n for n, (cell, leaf) in zip(whole.params, keys, strict=True) if cell and learns(slot.cell(cell), leaf)]
+        found[name] = plan_for(whole, tokens, tuple(wanted), True)
     return found
 
 

@@ -57,6 +57,8 @@ def renamed(f: Map, prefix: str) -> Map:
     """Every leaf but W and b with a prefix."""
 
     def other(part: Map) -> Map | None:
+        if isinstance(part, Noise):  # two adapters drop different entries
+            return replace(part, name=prefix + part.name)
         own = tuple(part.own)
         return replace(part, name=prefix + own[0]) if own and own[0] not in BASE else None  # type: ignore[call-arg]
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from catlearn.adapters.definition import Adapter, Layout, Place
-from catlearn.adapters.expressions import Expression, expression, run_noisy
+from catlearn.adapters.expressions import Expression, expression
 from catlearn.maps.running import run
 from catlearn.meanings.initialise import start as drawn
 
@@ -175,9 +175,6 @@ class Slot(nn.ModuleDict):
     def apply_to(self, e: Expression, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         """The adapted layer on vectors (*batch, in)."""
         self.step(e)
-        values = self.tensors(e, e.keys, W, None)
-        bias = self.bias(e, W, b)
-        if not (self.training and e.noisy):
-            return run(e.weight, x, values, shift=bias)
-        y = run_noisy(e.weight, x, dict(zip(e.weight.params, values, strict=True)))
-        return y if bias is None else y + bias
+        if b is None and e.keeps_bias:
+            return run(e.alone if self.training and e.noisy else e.weight, x, self.tensors(e, e.keys, W, None))
+        return run(e.loud if self.training else e.layer, x, self.tensors(e, e.layer_keys, W, b))

@@ -20,10 +20,12 @@ from catlearn import errors
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, parameter, space
-from catlearn.maps.leaves import Endo
+from catlearn.maps.leaves import Endo, times_vector
+from catlearn.maps.tape import TOKENS
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
+    from catlearn.maps.tape import Tape
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,14 +83,32 @@ class Blocks(Map):
 
 @dataclass(frozen=True, repr=False)
 class Noise(Endo):
-    """The identity, at whose place entries are dropped with probability ``rate`` while training. A plan reads it as the identity."""
+    """The identity, at whose place entries are dropped with probability ``rate`` while training; the same ones for one name.
+
+    A plan reads it as the identity, that of an ``Affine`` with noise as a product with a tensor of noise.
+    """
 
     rate: float
+    name: str = "drop"
+
+    def register(self, tape: Tape) -> int:
+        """The noise, one entry for each of each vector."""
+        return tape.input(self.space, str(self), (TOKENS,))
+
+    def draw(self, x: Any) -> Any:
+        """Noise for vectors x (tokens, \\*space): 0 with probability ``rate``, else 1/(1 − rate)."""
+        return x.new_empty((x.shape[0], *self.space)).bernoulli_(1 - self.rate).div_(1 - self.rate)
 
     def emit(self, b: Builder, x: int) -> int:
-        return x
+        if not b.noise:
+            return x
+        if b.tape.lead(x) != (TOKENS,):
+            raise errors.BadMap(f"{self} acts on parts of vectors", ["dropout inside a product of maps"], "put it before or after")
+        return times_vector(b, self.register(b.tape), x)
 
     def matrix(self, b: Builder) -> int:
+        if b.noise:
+            raise errors.BadMap(f"{self} is written out", ["dropout differs from vector to vector"], "put it before or after")
         return b.tape.eye(self.space)
 
     @property
@@ -96,7 +116,7 @@ class Noise(Endo):
         return self
 
     def __str__(self) -> str:
-        return f"drop({self.rate})"
+        return f"{self.name}({self.rate})"
 
 
 def blocks(name: str, n: int, rows: int, columns: int, init: Any = None, trainable: bool = True) -> Map:

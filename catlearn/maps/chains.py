@@ -19,10 +19,11 @@ from functools import cache, reduce
 from typing import Any
 
 from catlearn.maps.base import Map
+from catlearn.maps.costs import NEVER
 from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.given import Shape, size
 from catlearn.maps.leaves import Diagonal, times_vector
-from catlearn.maps.planner import Builder
+from catlearn.maps.planner import Builder, drops
 from catlearn.maps.reflections import Reflection, reflected
 from catlearn.maps.tape import LETTERS
 
@@ -126,6 +127,8 @@ class Chain:
         b, dims = self.b, [size(s) for s in self.spaces]
         if i == j:
             return b.cost("matrix", self.maps[i], 0), None
+        if b.noise and any(map(drops, self.maps[i : j + 1])):  # what drops entries has no matrix
+            return NEVER, None
         if b.chooses and j - i >= LONG:
             k = min(range(i, j), key=lambda k: (dims[k + 1], abs(2 * k + 1 - i - j)))
             return self.best(i, k)[0] + self.best(k + 1, j)[0] + b.gemm(dims[i], dims[k + 1], dims[j + 1]), k

@@ -280,6 +280,7 @@ WRITE: dict[str, Callable[[Writer], str]] = {
     "concat": lambda w: f"torch.cat([{', '.join(w.texts)}], {w.base + w.step.with_[0]})",
     "repeat": lambda w: f"{w.texts[0]}.unsqueeze({w.base + w.step.with_[0]}).expand({w.shape(w.step.lead, w.step.shape)})",
     "stop": lambda w: f"{w.texts[0]}.detach()",
+    "shift": lambda w: f"{w.texts[0]} + {w.texts[1]}",
     "add": lambda w: f"{w.texts[0]} + {w.texts[1]}",
     "scale": lambda w: f"-{w.texts[0]}" if w.step.with_[0] == -1 else f"{w.texts[0]} * {_number(w.step.with_[0])}",
     "power": _power,

@@ -27,8 +27,10 @@ from itertools import product
 from typing import Any
 
 from catlearn import errors
+from catlearn.maps.affine import Affine
 from catlearn.maps.base import Map
-from catlearn.maps.planner import Builder, weight
+from catlearn.maps.costs import weight
+from catlearn.maps.planner import Builder
 from catlearn.maps.program import Compiled, compiled
 from catlearn.maps.reverse import reverse
 from catlearn.maps.tape import Tape
@@ -99,7 +101,7 @@ class Pass:
 class Plan:
     """How a map is applied to ``tokens`` vectors. ``chosen`` says which alternative each pass is; ``using`` replaces one."""
 
-    map: Map
+    map: Map | Affine
     tokens: int
     tape: Tape
     x: int
@@ -109,6 +111,7 @@ class Plan:
     cotangents: dict[str, dict[int, int]]  # policy → register → its cotangent
     wanted: tuple[int, ...]  # x and the parameters whose cotangents are wanted
     chosen: dict[str, str]
+    noise: tuple[int, ...] = ()
 
     def using(self, **passes: str) -> Plan:
         """The same plan with other choices: ``forward=``, ``input=``, ``parameters=``, each of ``planned | factored | dense``."""
@@ -117,7 +120,7 @@ class Plan:
             raise errors.BadMap(f"no such pass: {', '.join(f'{k}={v!r}' for k, v in bad.items())}",
                                 [f"passes: {', '.join(self.chosen)}", f"each of: {', '.join(self.outs)}"])  # fmt: skip
         return Plan(self.map, self.tokens, self.tape, self.x, self.dy, self.params, self.outs, self.cotangents, self.wanted,
-                    {**self.chosen, **passes})  # fmt: skip
+                    {**self.chosen, **passes}, self.noise)  # fmt: skip
 
     @cached_property
     def forward(self) -> Pass:
@@ -151,35 +154,35 @@ class Plan:
 
     @property
     def inputs(self) -> list[int]:
-        return [self.x, *self.params.values()]
+        return [self.x, *self.params.values(), *self.noise]
 
     @cached_property
     def alone(self) -> Compiled:
-        """(x, *params) → (y,), nothing kept, nothing differentiable."""
+        """(x, *params, *noise) → (y,), nothing kept, nothing differentiable."""
         return compiled(self.tape, self.inputs, [*self.forward.outs], accumulate=True)
 
     @cached_property
     def plain(self) -> Compiled:
-        """(x, *params) → (y,), differentiable by torch."""
+        """(x, *params, *noise) → (y,), differentiable by torch."""
         return compiled(self.tape, self.inputs, [*self.forward.outs])
 
     @cached_property
     def keeping(self) -> Compiled:
-        """(x, *params) → (y, *saved)."""
+        """(x, *params, *noise) → (y, *saved)."""
         return compiled(self.tape, self.inputs, [*self.forward.outs, *self.saved], accumulate=True)
 
     @cached_property
     def back(self) -> Compiled:
-        """(x, *params, *saved, dy) → the cotangents in ``grads``."""
+        """(x, *params, *noise, *saved, dy) → the cotangents in ``grads``."""
         return compiled(self.tape, [*self.inputs, *self.saved, self.dy], list(self.grads.values()), accumulate=True)
 
     @cached_property
     def back_again(self) -> Compiled:
-        """(x, *params, dy) → the cotangents in ``grads``, differentiable by torch."""
+        """(x, *params, *noise, dy) → the cotangents in ``grads``, differentiable by torch."""
         return compiled(self.tape, [*self.inputs, self.dy], list(self.grads.values()))
 
 
-def plan_of(f: Map, tokens: int, force: str | None = None, wanted: Sequence[str] | None = None, with_input: bool = True) -> Plan:
+def plan_of(f: Map | Affine, tokens: int, force: str | None = None, wanted: Sequence[str] | None = None, with_input: bool = True) -> Plan:
     """The plan for so many vectors; the names of the parameters whose gradients are wanted, by default the trainable ones."""
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0 or force not in (None, *POLICIES):
         raise errors.BadMap(f"plan({tokens!r}, force={force!r})", [f"needed: a number of vectors, and force one of {', '.join(POLICIES)}"])
@@ -189,23 +192,29 @@ def plan_of(f: Map, tokens: int, force: str | None = None, wanted: Sequence[str]
         raise errors.BadMap("this map is nested too deeply to be planned", next="write a long chain or sum as one, f >> g >> h") from None
 
 
-def written(f: Map, tokens: int, force: str | None, wanted: Sequence[str] | None, with_input: bool) -> Plan:
+def written(f: Map | Affine, tokens: int, force: str | None, wanted: Sequence[str] | None, with_input: bool) -> Plan:
     """All the ways on one tape, and the lightest of them."""
+    whole = f if isinstance(f, Affine) else Affine(f)
     tape = Tape(max(1, tokens))
     x = tape.input(f.dom)
     params = {name: tape.param(name, tuple(int(n) for n in p.wire.shape)) for name, p in f.params.items()}  # type: ignore[arg-type]
     memo: dict[Any, int] = {}
-    planned = Builder(tape, memo=memo)
-    outs = {"planned": planned.apply(f, x), "factored": f.emit(Builder(tape, "factored"), x),
-            "dense": planned.product_with(planned.matrix(f), x, f.dom, f.cod)}  # fmt: skip
+    planned = Builder(tape, memo=memo, noise=whole.noise)
+    noise = tuple(drop.register(tape) for drop in whole.drops)
+    outs = {"planned": planned.affine(whole.linear, whole.shift, x),
+            "factored": Builder(tape, "factored", noise=whole.noise).affine(whole.linear, whole.shift, x)}  # fmt: skip
+    if not noise:
+        outs["dense"] = planned.product_with(planned.matrix(whole.linear), x, f.dom, f.cod)
+        outs["dense"] = outs["dense"] if whole.shift is None else tape.shift(outs["dense"], planned.matrix(whole.shift))
     dy = tape.input(f.cod, "dy")
     names = [name for name, p in f.params.items() if p.trainable] if wanted is None else wanted
     targets = (*([x] if with_input else []), *(params[name] for name in names))
     cotangents = {policy: reverse(tape, {y: dy}, targets) for policy, y in outs.items()}
-    plan = Plan(f, tokens, tape, x, dy, params, outs, cotangents, targets, dict.fromkeys(("forward", "input", "parameters"), "planned"))
+    chosen: dict[str, str] = dict.fromkeys(("forward", "input", "parameters"), "planned")
+    plan = Plan(f, tokens, tape, x, dy, params, outs, cotangents, targets, chosen, noise)
     ways = [plan]
     if with_input:  # the transpose is a map too, and may be associated in another way than the reversed forward pass
-        back = {**cotangents["planned"], x: planned.apply(f.T, dy)}
+        back = {**cotangents["planned"], x: planned.apply(whole.linear.T, dy)}
         ways.append(replace(plan, cotangents={**cotangents, "planned": back}))
     found = (lightest(way) if force is None else way.using(forward=force, input=force, parameters=force) for way in ways)
     return min(found, key=lambda way: way.backward.weight)
@@ -213,8 +222,8 @@ def written(f: Map, tokens: int, force: str | None, wanted: Sequence[str] | None
 
 def lightest(plan: Plan) -> Plan:
     """The plan whose forward pass is lightest, and whose backward pass is lightest after that."""
-    first = min(POLICIES, key=lambda policy: plan.using(forward=policy).forward.weight)
+    first = min(plan.outs, key=lambda policy: plan.using(forward=policy).forward.weight)
     plan = plan.using(forward=first)
-    sides = [("planned",) if not wanted else POLICIES for wanted in (plan.x in plan.wanted, set(plan.wanted) - {plan.x})]
+    sides = [("planned",) if not wanted else tuple(plan.outs) for wanted in (plan.x in plan.wanted, set(plan.wanted) - {plan.x})]
     ways = [plan.using(input=a, parameters=c) for a, c in product(*sides)]
     return min(ways, key=lambda way: way.backward.weight)

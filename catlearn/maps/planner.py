@@ -19,21 +19,20 @@ from functools import reduce
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from catlearn.maps.base import Map
+from catlearn.maps.base import Map, walk
+from catlearn.maps.costs import ENTRY, NEVER, STEP, weight
 from catlearn.maps.given import Shape, size
 from catlearn.maps.tape import LETTERS, Tape
 
 if TYPE_CHECKING:
     from catlearn.maps.combine import Compose
 
-# What moving one entry, and one step, cost beside a flop of a large product. Measured on one core; only their order matters.
-ENTRY, STEP = 8, 50_000
-FREE = ("input", "param", "constant", "eye", "reshape", "permute", "stop", "repeat")
 
+def drops(f: Map) -> bool:
+    """Whether dropout acts somewhere in the map."""
+    from catlearn.maps.batched import Noise
 
-def weight(tape: Tape, order: Sequence[int]) -> int:
-    """What so many steps cost, in flops of a large product."""
-    return sum(tape.flops(r) + ENTRY * tape.numel(r) + STEP for r in order if tape.steps[r].kind not in FREE)
+    return any(isinstance(part, Noise) for part in walk(f))
 
 
 def waist(f: Compose) -> tuple[int, int]:
@@ -53,11 +52,12 @@ def narrow(f: Map) -> bool:
 class Builder:
     """Writes the steps of maps on a tape, by one policy: ``planned`` chooses, ``factored`` takes every map as it is built.
 
-    ``plain``: only steps that every meaning has (no fused reflections, no Fourier transform of a circulant).
+    ``plain``: only steps that every meaning has (no fused reflections, no Fourier transform of a circulant). ``noise``: dropout acts.
     """
 
-    def __init__(self, tape: Tape, policy: str = "planned", plain: bool = False, memo: dict[Any, Any] | None = None) -> None:
-        self.tape, self.policy, self.plain = tape, policy, plain
+    def __init__(self, tape: Tape, policy: str = "planned", plain: bool = False, memo: dict[Any, Any] | None = None,
+                 noise: bool = False) -> None:  # fmt: skip
+        self.tape, self.policy, self.plain, self.noise = tape, policy, plain, noise
         self.memo: dict[Any, Any] = {} if memo is None else memo
 
     @property
@@ -69,6 +69,24 @@ class Builder:
         if self.chooses and self.written(f, self.tape.count(self.tape.lead(x))) < self.cost("emit", f, self.tape.count(self.tape.lead(x))):
             return self.product_with(self.matrix(f), x, f.dom, f.cod)
         return f.emit(self, x)
+
+    def affine(self, f: Map, shift: Map | None, x: int) -> int:
+        """f on a register, plus the shift; what both end with is applied to the sum where that is cheaper."""
+        from catlearn.maps.affine import common_end
+
+        if shift is None:
+            return self.apply(f, x)
+
+        def apart(b: Builder, x: int) -> int:
+            return b.tape.shift(b.apply(f, x), b.matrix(shift))
+
+        if (found := common_end(f, shift)) is None:
+            return apart(self, x)
+        return self.cheapest(("affine", f, shift), (lambda b, x: b.apply(found[2], b.affine(found[0], found[1], x)), apart), x)
+
+    def scratch(self, tokens: int) -> Builder:
+        """A builder like this one on a tape of its own."""
+        return Builder(Tape(tokens), self.policy, self.plain, self.memo, self.noise)
 
     def matrix(self, f: Map) -> int:
         """f written out, (*cod, *dom)."""
@@ -100,8 +118,10 @@ class Builder:
         if key not in self.memo:
             if what == "apply":
                 self.memo[key] = min(self.cost("emit", f, tokens), self.written(f, tokens))
+            elif what == "matrix" and self.noise and drops(f):
+                self.memo[key] = NEVER
             else:
-                scratch = Builder(Tape(tokens), self.policy, self.plain, self.memo)
+                scratch = self.scratch(tokens)
                 out = f.matrix(scratch) if what == "matrix" else f.emit(scratch, scratch.tape.input(f.dom))
                 self.memo[key] = weight(scratch.tape, scratch.tape.live([out]))
         return self.memo[key]
@@ -115,7 +135,7 @@ class Builder:
         if (key, tokens) not in self.memo:
             found = []
             for way in ways:
-                scratch = Builder(Tape(tokens), self.policy, self.plain, self.memo)
+                scratch = self.scratch(tokens)
                 args = [scratch.tape.input(self.tape.shape(x), f"x{i}", (-1,) if lead else ())
                         for i, (x, lead) in enumerate(zip(xs, leads, strict=True))]  # fmt: skip
                 found.append(weight(scratch.tape, scratch.tape.live([way(scratch, *args)])))
@@ -160,7 +180,7 @@ class Builder:
             for f in merged[1:]:
                 matrix = self.tape.add(matrix, self.matrix(f))
             found = self.product_with(matrix, x, merged[0].dom, merged[0].cod)
-        thin = [f for f in maps if self.chooses and narrow(f)]
+        thin = [f for f in maps if self.chooses and narrow(f) and not (self.noise and drops(f))]
         if len(thin) > 1:
             maps = [f for f in maps if f not in thin]
         for f in maps:
@@ -275,4 +295,4 @@ class Builder:
             assert found is not None
             return b.tape.reshape(found, f.cod)
 
-        return self.cheapest(("rows", f), (written, gram) if self.chooses else (written,))
+        return self.cheapest(("rows", f), (written,) if self.plain else (gram, written))

@@ -28,7 +28,7 @@ from catlearn.maps.kernels import HELPERS, Writer, text
 from catlearn.maps.tape import Tape
 
 VIEWS = ("reshape", "unfold", "permute")
-MADE = ("einsum", "add", "scale", "convolve", "inverse")  # what always gives a tensor of its own
+MADE = ("einsum", "add", "shift", "scale", "convolve", "inverse")  # what always gives a tensor of its own
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Compiler:
                 self.uses.setdefault(a, []).append(r)
         for r in outs:
             self.uses.setdefault(r, []).append(-1)
-        self.fused = {r: found for r in self.order if tape.steps[r].kind == "add" and (found := self.last_factor(r)) is not None}
+        self.fused = {r: found for r in self.order if tape.steps[r].kind in ("add", "shift") and (found := self.last_factor(r)) is not None}
         self.skipped = set(self.fused.values())
 
     def fresh(self, r: int) -> bool:
@@ -71,20 +71,25 @@ class Compiler:
         return step.kind in MADE
 
     def last_factor(self, r: int) -> int | None:
-        """The summand of a sum that is a small product of matrices, read here only: it is added while it is made."""
-        if not self.accumulate or len(self.tape.shape(r)) != 1 or not self.tape.lead(r):
+        """The summand of a sum that is a small product, read here only: it is added while it is made. A product of matrices, if any."""
+        step = self.tape.steps[r]
+        if not self.accumulate or not self.tape.lead(r):
             return None
-        found = []
-        for a in self.tape.steps[r].args:
-            step = self.tape.steps[a]
-            if step.kind == "einsum" and len(step.args) == 2 and self.uses[a] == [r] and a not in self.inputs and self.is_product(a):
-                found.append(a)
-        other = dict(zip(self.tape.steps[r].args, reversed(self.tape.steps[r].args), strict=True))
-        found = [a for a in found if self.fresh(other[a])] or found
-        return min(found, key=self.tape.flops) if found else None
+        once = [a for a in step.args if self.uses[a] == [r] and a not in self.inputs and self.tape.lead(a)]
+        products = [a for a in once if len(step.shape) == 1 and self.is_product(a)]
+        other = dict(zip(step.args, reversed(step.args), strict=True))
+        found = [a for a in products if self.fresh(other[a])] or products
+        return min(found or [a for a in once if self.is_entrywise(a)], key=self.tape.flops, default=None)
+
+    def is_entrywise(self, r: int) -> bool:
+        """Whether a register is the product of two, entry by entry."""
+        step = self.tape.steps[r]
+        return step.kind == "einsum" and len(step.args) == 2 and set("".join(step.with_[0])) == set(step.with_[1])
 
     def is_product(self, r: int) -> bool:
-        """Whether an einsum is vectors times one matrix."""
+        """Whether a register is vectors times one matrix."""
+        if self.tape.steps[r].kind != "einsum" or len(self.tape.steps[r].args) != 2:
+            return False
         operands, out = operands_of(Writer(self.tape, r, self.at, {}))
         letters = [x.letters for x in operands]
         return sorted("".join(letters)) == sorted(out + 2 * "".join(k for k in letters[0] if k in letters[1])) and len(out) == 2 \
@@ -93,19 +98,26 @@ class Compiler:
     def line(self, r: int) -> str:
         step, at = self.tape.steps[r], self.at
         if r in self.fused:
-            factor = self.fused[r]
-            base = next((a for a in step.args if a != factor), factor)
-            operands, out = operands_of(Writer(self.tape, factor, at, self.objects))
-            inner = "".join(k for k in operands[0].letters if k in operands[1].letters)
-            one, two, left, _ = matrices(operands[0], operands[1], inner, out)
-            if left == "Z":
-                return f"{at[base]}.addmm_({one}, {two})" if self.fresh(base) else f"torch.addmm({at[base]}, {one}, {two})"
-            return f"{at[base]} + {text(self.tape, factor, at, self.objects)}"
-        if step.kind == "add" and self.accumulate and step.args[0] != step.args[1]:
-            for a, b in (step.args, step.args[::-1]):
+            return self.added(r, self.fused[r])
+        if step.kind in ("add", "shift") and self.accumulate and step.args[0] != step.args[1]:
+            for a, b in (step.args, step.args[::-1])[: 1 if step.kind == "shift" else 2]:
                 if self.fresh(a):
                     return f"{at[a]}.add_({at[b]})"
         return text(self.tape, r, at, self.objects)
+
+    def added(self, r: int, factor: int) -> str:
+        """A sum whose summand is added while it is made."""
+        at, base = self.at, next((a for a in self.tape.steps[r].args if a != factor), factor)
+        operands, out = operands_of(Writer(self.tape, factor, at, self.objects))
+        inside = self.fresh(base) and self.tape.lead(base)
+        if self.is_entrywise(factor):
+            one, two = (x.spread(out) for x in operands)
+            return f"{at[base]}.addcmul_({one}, {two})" if inside else f"torch.addcmul({at[base]}, {one}, {two})"
+        inner = "".join(k for k in operands[0].letters if k in operands[1].letters)
+        one, two, left, _ = matrices(operands[0], operands[1], inner, out)
+        if left == "Z":
+            return f"{at[base]}.addmm_({one}, {two})" if inside else f"torch.addmm({at[base]}, {one}, {two})"
+        return f"{at[base]} + {text(self.tape, factor, at, self.objects)}"
 
     def lines(self) -> Iterable[str]:
         order = [r for r in self.order if r not in self.skipped]

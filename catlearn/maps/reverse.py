@@ -52,6 +52,11 @@ def _einsum(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
     return found
 
 
+def _shift(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    letters = LETTERS[: len(step.shape)]
+    return tape.einsum((letters,), letters, dy, lead=()) if k else dy
+
+
 def _concat(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
     (axis,) = step.with_
     start = sum(tape.shape(a)[axis] for a in step.args[:k])
@@ -87,6 +92,7 @@ def _inverted(order: tuple[int, ...]) -> list[int]:
 
 RULES = {
     "einsum": _einsum,
+    "shift": _shift,
     "concat": _concat,
     "repeat": _repeat,
     "power": _power,

@@ -14,6 +14,7 @@ import torch
 
 from catlearn import errors
 from catlearn.core.hooks import meaning
+from catlearn.maps.affine import Affine
 from catlearn.maps.base import Map
 from catlearn.maps.given import size, typed
 from catlearn.maps.outliving import constant
@@ -32,7 +33,7 @@ def rounded(tokens: int) -> int:
     return (tokens >> shift) << shift
 
 
-def plan_for(f: Map, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> Plan:
+def plan_for(f: Map | Affine, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> Plan:
     """The kept plan, made when first needed. A symbolic number of vectors has the plan of many."""
     tokens = rounded(tokens) if isinstance(tokens, int) else MANY
     plans = vars(f).setdefault("_plans", {})
@@ -45,15 +46,14 @@ def plan_for(f: Map, tokens: Any, wanted: tuple[str, ...], with_input: bool) -> 
 
 
 class Planned(torch.autograd.Function):
-    """y = f(x) + shift, with the backward pass of the plan. Its own derivative recomputes from x, the parameters and dy."""
+    """y = f(x) with the backward pass of the plan. Its own derivative recomputes from x, the parameters and dy."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, shift: Any, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        y, *saved = plan.keeping(x, x.shape[0], x, *params)
-        y = shifted(own(y, (x, *params)), shift)
+    def forward(ctx: Any, plan: Plan, x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        y, *saved = plan.keeping(x, x.shape[0], x, *values)
         ctx.plan = plan
-        ctx.save_for_backward(x, *params, *saved)
-        return y
+        ctx.save_for_backward(x, *values, *saved)
+        return own(y, (x, *values))
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> Any:  # type: ignore[override]
@@ -64,10 +64,8 @@ class Planned(torch.autograd.Function):
         else:
             found = plan.back(dy, dy.shape[0], *tensors, dy)
         grads = dict(zip(plan.grads, found, strict=True))
-        moved = dy.sum(0) if ctx.needs_input_grad[1] else None
         return (
             None,
-            moved,
             *(
                 grads[r] if r in grads else torch.zeros_like(t) if r in plan.wanted else None
                 for r, t in zip(plan.inputs, tensors, strict=False)
@@ -76,7 +74,7 @@ class Planned(torch.autograd.Function):
 
 
 @constant
-def ready(f: Map) -> bool:
+def ready(f: Map | Affine) -> bool:
     """Makes f one call that torch's compiler does not look into (the tracer below it does); the compiler runs this as it is."""
     if "_opaque" not in vars(f):
         import torch._dynamo
@@ -88,36 +86,31 @@ def ready(f: Map) -> bool:
     return True
 
 
-def run(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None, shift: Any = None) -> torch.Tensor:
-    """f on x (*batch, *dom), plus a shift (*cod), the parameters in the order of ``f.params``; nothing is checked."""
+def run(f: Map | Affine, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
+    """f on x (*batch, *dom), the parameters in the order of ``f.params``; nothing is checked. Noise is drawn where f has it."""
+    if isinstance(f, Affine) and f.drops:
+        flat = x.reshape((-1, *f.dom))
+        values = [*values, *(drop.draw(flat) for drop in f.drops)]
     if plan is None and torch.compiler.is_dynamo_compiling() and ready(f):
-        y = f._opaque(x, *values)  # type: ignore[attr-defined]
-        return y if shift is None else y + shift
-    return planned(f, x, values, plan, shift)
+        return f._opaque(x, *values)  # type: ignore[union-attr]
+    return planned(f, x, values, plan)
 
 
-def shifted(y: torch.Tensor, shift: torch.Tensor | None) -> torch.Tensor:
-    """y plus a shift, in y's own memory where it can be."""
-    return y if shift is None else y.add_(shift) if y.is_contiguous() and y.dtype == shift.dtype else y + shift
-
-
-def planned(f: Map, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None, shift: Any = None) -> torch.Tensor:
-    """f on x by a plan, the kept one if none is given."""
+def planned(f: Map | Affine, x: torch.Tensor, values: Sequence[torch.Tensor], plan: Plan | None = None) -> torch.Tensor:
+    """f on x by a plan, the kept one if none is given; ``values``: the parameters, then the noise."""
     order = x.dim() - len(f.dom)
     batch = x.shape[:order]
     flat = x.reshape((math.prod(batch), *f.dom))
-    learns = shift is not None and shift.requires_grad
-    differentiable = torch.is_grad_enabled() and (x.requires_grad or learns or any(v.requires_grad for v in values))
+    differentiable = torch.is_grad_enabled() and (x.requires_grad or any(v.requires_grad for v in values))
     if plan is None:
-        wanted = tuple(n for n, v in zip(f.params, values, strict=True) if v.requires_grad) if differentiable else ()
+        wanted = tuple(n for n, v in zip(f.params, values, strict=False) if v.requires_grad) if differentiable else ()
         plan = plan_for(f, flat.shape[0], wanted, differentiable and x.requires_grad)
     if not differentiable and not special(x):
-        y = shifted(own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values)), shift)
+        y = own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values))
     elif special(x):
         y = plan.plain(flat, flat.shape[0], flat, *values)[0]
-        y = y if shift is None else y + shift
     else:
-        y = Planned.apply(plan, shift, flat, *values)
+        y = Planned.apply(plan, flat, *values)
     return y.reshape((*batch, *f.cod))  # type: ignore[union-attr]
 
 

@@ -198,6 +198,16 @@ class Tape:
                 return self.put("einsum", args, step.with_, step.lead, step.shape)
         return self.put("scale", (x,), (by,), step.lead, step.shape)
 
+    def shift(self, x: int, by: int) -> int:
+        """A register without lead axes added at every lead index; to the heaviest summand, whose product can begin from it."""
+        step = self.steps[x]
+        if self.steps[by].kind == "zeros":
+            return x
+        if step.kind == "add":
+            a, c = sorted(step.args, key=self.flops)
+            return self.put("add", (self.shift(c, by), a), (), step.lead, step.shape)
+        return self.put("shift", (x, by), (), step.lead, step.shape)
+
     def power(self, x: int, exponent: Any) -> int:
         return x if exponent == 1 else self.put("power", (x,), (exponent,), self.lead(x), self.shape(x))
 
@@ -259,26 +269,9 @@ class Tape:
 
     def flops(self, r: int) -> int:
         """Floating-point operations of one step."""
-        step = self.steps[r]
-        if step.kind in MOVES:
-            return 0
-        if step.kind == "einsum":
-            sizes = {c: s for letters, a in zip(step.with_[0], step.args, strict=True) for c, s in zip(letters, self.shape(a), strict=True)}
-            lead = max(self.count(self.lead(a)) for a in step.args)
-            total = lead * math.prod(sizes.values())
-            return (2 if len(step.args) == 2 and total > self.numel(r) else 1) * total
-        if step.kind == "inverse":
-            return step.shape[-1] ** 3 // 3
-        if step.kind in ("transform", "convolve"):
-            n = max(2, step.shape[-1])
-            moved = self.numel(r) + sum(map(self.numel, step.args))
-            return int(2.5 * math.log2(n) * moved) + (8 * self._pairs(step) if step.kind == "convolve" else 0)
-        return self.numel(r) if step.kind in ("add", "scale", "power") else 0
+        from catlearn.maps.costs import flops
 
-    def _pairs(self, step: Step) -> int:
-        letters = set("".join(step.with_[0]))
-        sizes = {c: s for text, a in zip(step.with_[0], step.args, strict=True) for c, s in zip(text, self.shape(a), strict=False)}
-        return max(self.count(self.lead(a)) for a in step.args) * math.prod(sizes[c] for c in letters) * (step.shape[-1] // 2 + 1)
+        return flops(self, r)
 
     def live(self, outs: Iterable[int], known: Iterable[int] = ()) -> list[int]:
         """The steps that the outputs need beside those known, in order."""

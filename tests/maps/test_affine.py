@@ -1,0 +1,129 @@
+"""A map, a shift and dropout as one plan: values and every gradient against the matrix written out, by every choice of passes."""
+
+import itertools
+
+import pytest
+import torch
+
+from catlearn import errors, maps
+from catlearn.maps.affine import Affine, common_end
+from catlearn.maps.batched import noise
+from catlearn.maps.plan import plan_of
+from catlearn.maps.running import planned, run
+
+W, b = maps.dense("W", 6, 4), maps.dense("b", 6, ())
+LOW = maps.dense("A", 2, 4) >> maps.dense("B", 6, 2)
+GAIN, TURN = maps.diagonal("g", 6), maps.diagonal("c", 6) + (maps.permutation([1, 0, 3, 2, 5, 4]) >> maps.diagonal("s", 6))
+CASES = {
+    "kept": Affine(W + LOW, b),
+    "gained": Affine(W >> GAIN, b >> GAIN),
+    "turned": Affine((W + LOW) >> TURN, b >> TURN),
+    "twice": Affine(W >> GAIN >> TURN, b >> GAIN >> TURN),
+    "another end": Affine(W >> GAIN, b >> TURN),
+    "end alone": Affine(maps.reshape((2, 3), 6) >> GAIN, b >> GAIN),
+    "lengths": Affine((W + LOW) >> maps.row_norm(W + LOW, -1) >> GAIN, b),
+    "no shift": Affine(W + LOW),
+    "grown": Affine(W + LOW, b + maps.dense("e", 6, ())),
+}
+
+
+def drawn(f: Affine) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(tuple(p.wire.shape), dtype=torch.float64).requires_grad_() for p in f.params.values()]
+
+
+def expected(f: Affine, x: torch.Tensor, values: list[torch.Tensor]) -> torch.Tensor:
+    """By matrices."""
+    given = dict(zip(f.params, values, strict=True))
+    y = x.reshape(len(x), -1) @ f.linear.dense({n: given[n] for n in f.linear.params}).T
+    return y if f.shift is None else y + f.shift.dense({n: given[n] for n in f.shift.params}).reshape(-1)
+
+
+def differs(f: Affine, way, tokens: int) -> float:
+    """How far values and gradients of ``way(x, values)`` are from the matrices'."""
+    values = drawn(f)
+    x = torch.randn(tokens, *f.dom, dtype=torch.float64, requires_grad=True)
+    one, two = way(x, values), expected(f, x, values)
+    dy = torch.randn_like(two)
+    pairs = zip((one, *torch.autograd.grad(one, (x, *values), dy)), (two, *torch.autograd.grad(two, (x, *values), dy)), strict=True)
+    return max(float((p - q).detach().abs().max()) for p, q in pairs)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("tokens", [1, 5, 300])
+def test_value_and_gradients_are_those_of_the_matrices(name, tokens):
+    assert differs(CASES[name], lambda x, v: run(CASES[name], x, v), tokens) < 1e-10
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_choice_of_passes_computes_the_same(name):
+    f = CASES[name]
+    made = plan_of(f, 5, None, tuple(f.params))
+    for forward, into, down in itertools.product(made.outs, repeat=3):
+        plan = made.using(forward=forward, input=into, parameters=down)
+        assert differs(f, lambda x, v, plan=plan: planned(f, x, v, plan), 5) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["gained", "turned", "twice"])
+def test_a_shift_that_misses_the_common_end_is_seen(name):
+    mutant = Affine(CASES[name].linear, b)
+    assert differs(CASES[name], lambda x, v: run(mutant, x, [v[[*CASES[name].params].index(n)] for n in mutant.params]) + 0 * sum(
+        u.sum() for u in v), 5) > 1e-3  # fmt: skip
+
+
+def test_what_both_end_with_is_applied_once():
+    plan = plan_of(CASES["gained"], 5, None, ("g",))
+    assert sum(plan.tape.steps[r].kind == "einsum" for r in plan.forward.order) == 2  # W, and the gain of the sum
+    assert common_end(W >> GAIN, b >> TURN) is None and str(common_end(W >> GAIN >> TURN, b >> GAIN >> TURN)).endswith(f"{GAIN >> TURN})")
+
+
+def test_the_derivative_of_the_derivative_is_right():
+    f = CASES["turned"]
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, *v: run(f, x, list(v)), (x, *drawn(f)))
+
+
+# -- dropout ---------------------------------------------------------------------------------------------------------------
+
+DROP = noise(4, 0.5)
+NOISY = {
+    "branch": Affine(W + (DROP >> LOW), b, True),
+    "both": Affine(W + (DROP >> LOW) + (DROP >> maps.dense("C", 6, 4)), b, True),
+    "whole": Affine(DROP >> W >> GAIN, b >> GAIN, True),
+    "exact": Affine(W + (DROP >> (((W + LOW) >> maps.row_norm(W + LOW, -1) >> GAIN) + (-1) * W)), b, True),
+}  # fmt: skip
+
+
+def dropped(f: Affine, x: torch.Tensor, values: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """By matrices: what is not behind the noise on x, the rest on the noisy x."""
+    given = dict(zip(f.params, values, strict=True))
+    plain = [part for part in (f.linear.maps if isinstance(f.linear, maps.combine.Sum) else (f.linear,)) if DROP not in part.parts]
+    rest = expected(f, mask * x, values)
+    for part in plain:
+        rest = rest + (x - mask * x) @ part.dense({n: given[n] for n in part.params}).T
+    return rest
+
+
+@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("tokens", [1, 5, 300])
+def test_noise_acts_where_the_map_says_and_is_the_same_at_each_place(name, tokens):
+    f, values = NOISY[name], drawn(NOISY[name])
+    x = torch.randn(tokens, 4, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(3)
+    one = run(f, x, values)
+    torch.manual_seed(3)
+    mask = DROP.draw(x)
+    assert set(mask.unique().tolist()) <= {0.0, 2.0}
+    two, dy = dropped(f, x, values, mask), torch.randn_like(one)
+    for p, q in zip(torch.autograd.grad(one, (x, *values), dy, retain_graph=True), torch.autograd.grad(two, (x, *values), dy), strict=True):
+        assert torch.allclose(p, q, atol=1e-10)
+    assert torch.allclose(one, two, atol=1e-10)
+    if tokens > 1:  # another draw is seen
+        assert not torch.allclose(one, dropped(f, x, values, DROP.draw(x)), atol=1e-3)
+
+
+def test_dropout_inside_what_is_written_out_or_cut_is_told():
+    with pytest.raises(errors.BadMap, match="written out"):
+        run(Affine(maps.hadamard(DROP >> W, W), None, True), torch.randn(3, 4), [torch.randn(6, 4)])
+    with pytest.raises(errors.BadMap, match="parts of vectors"):
+        run(Affine(maps.identity(2) @ (DROP >> W), None, True), torch.randn(3, 2, 4), [torch.randn(6, 4)])
