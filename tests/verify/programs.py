@@ -10,10 +10,11 @@ left out. ``broken`` makes one random edit. ``claims`` are types that the moved 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from catlearn.verify.rules import Value
 from catlearn.verify.types import Axis, Factor, Type, dual, normal, plain
 from catlearn.verify.types import moved as translated
 from tests.verify.numeric import Element, Sample, agrees, apply, close, evaluate, kind_of, resolved, sample
+from tests.verify.probing import probe
 
 LARGE, MANY, GUIDES = 1e4, 300, 3
 LABELS = [
@@ -207,22 +209,33 @@ def truths(world: Sequence[Factor], xs: Sequence[Tensor], first: bool = True) ->
     """Types by which the first tensor moves to the others; the fullest only, or all."""
     kind = kind_of(xs[0])
     choices = [options(n, [f for f in world if kind == "float" or f.kind == "X"]) for n in xs[0].shape]
-    types = [Type(tuple(map(normal, axes))) for axes in product(*choices)][:400]
-    types.sort(key=lambda t: sum(is_plain for is_plain in (all(f.kind == "c" and f.shift == 0 for f in axis) for axis in t.axes)))
+    places = list(islice(product(*(range(len(axes)) for axes in choices)), 400))
+    types = [(Type(tuple(normal(axes[i]) for axes, i in zip(choices, at, strict=True))), at) for at in places]
+    types.sort(key=lambda t: sum(all(f.kind == "c" and f.shift == 0 for f in axis) for axis in t[0].axes))
     if kind == "index":
-        types = [replace(t, points=(f,)) for f in world if f.kind == "X" for t in types] + types
+        types = [(replace(t, points=(f,)), at) for f in world if f.kind == "X" for t, at in types] + types
     if kind == "float":
-        types += [replace(t, sign=(f.group,)) for f in world if f.group.startswith("O(") for t in types if not shifted(t)]
-    found = []
-    for t in types:
+        types += [(replace(t, sign=(f.group,)), at) for f in world if f.group.startswith("O(") for t, at in types if not shifted(t)]
+    g, found, likely = Element.of(0), list[Type](), dict[tuple[str, ...], Tensor]()
+    for t, at in types:
         bound = 10**9 if t.points is None else int(t.points[0].size)  # type: ignore[arg-type]
         if kind == "index" and (int(xs[0].max()) >= bound or int(xs[0].min()) < 0):
             continue
+        if t.points is None and not shifted(t):
+            if t.sign not in likely:
+                likely[t.sign] = probe(choices, xs[0], xs[1], g, det(g, t.sign))
+            if not likely[t.sign][at]:
+                continue
         if all(agrees(t, Element.of(k), x, xs[0]) is None for k, x in enumerate(xs[1:])):
             found.append(t)
             if first:
                 break
     return found
+
+
+def det(g: Element, sign: tuple[str, ...]) -> float:
+    """By what the determinants in front multiply."""
+    return math.prod(float(g.act(Type((), sign=(label,)), torch.ones((), dtype=torch.float64))) for label in sign)
 
 
 def shifted(t: Type) -> bool:
