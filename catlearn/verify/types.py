@@ -255,7 +255,7 @@ def _both(f: Factor, g: Factor, mode: Mode) -> Factor:
         return replace(f, kind="D", group=f.group.removesuffix("*"))
     if mode == "add" and f.kind == g.kind == "c" and f.size == g.size and (f.shift == 0 or g.shift == 0 or f.group == g.group):
         return moved(f if f.shift else g, f.shift + g.shift)  # type: ignore[operator]
-    if f.kind == g.kind == "+" and len(f.parts) == len(g.parts) and f.shift == g.shift == 0:
+    if f.kind == g.kind == "+" and [*map(size, f.parts)] == [*map(size, g.parts)] and f.shift == g.shift == 0:  # nothing is broadcast here
         return replace(f, parts=tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True)))
     if moved(f, 0) != moved(g, 0) or (f.shift and g.shift and f.group != g.group):
         words = [f"a plain axis of {x.size}" if x.kind == "c" and x.shift == 0 else str(x) for x in (f, g)]

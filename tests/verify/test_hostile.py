@@ -554,6 +554,12 @@ GRAPHS: dict[str, Any] = {
 }
 
 
+UNIONS: dict[str, Any] = {
+    "one and a set beside a set and one": (lambda x, a: (torch.cat([a, x]) + torch.cat([x, a]))[:3], sp(S(3)) @ R(1), sp(S(3))),
+    "the same of any size": (lambda x, a: (torch.cat([a, x]) * torch.cat([x, a]))[: x.shape[0]], N1 @ R(1), N1),
+}
+
+
 VECTORS: dict[str, Any] = {
     "o_relu": (torch.relu, O3, O3),
     "o_cross": (lambda x, y: torch.linalg.cross(x, y), O3 @ O3, O3),
@@ -852,7 +858,14 @@ def differs(f: Callable[..., Any], dom: cl.Space, cod: cl.Space) -> bool:
 
 ALL = {
     f"{table}: {name}": claim
-    for table, rows in (("broken", BROKEN), ("translations", TRANSLATIONS), ("graphs", GRAPHS), ("vectors", VECTORS), ("others", OTHERS))
+    for table, rows in (
+        ("broken", BROKEN),
+        ("translations", TRANSLATIONS),
+        ("graphs", GRAPHS),
+        ("vectors", VECTORS),
+        ("others", OTHERS),
+        ("unions", UNIONS),
+    )
     for name, claim in rows.items()
 }
 
