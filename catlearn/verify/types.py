@@ -38,7 +38,7 @@ from catlearn.core.sizes import Poly, Size, divide, product
 from catlearn.errors import NotDivisible
 
 Axis: TypeAlias = "tuple[Factor, ...]"
-Mode: TypeAlias = Literal["fn", "add", "mul", "pick", "by", "zero", "or zero"]
+Mode: TypeAlias = Literal["fn", "add", "mul", "dot", "pick", "by", "zero", "or zero"]
 Shift: TypeAlias = "Size | Fraction"
 
 
@@ -138,6 +138,17 @@ def entrywise(axis: Axis) -> bool:
     return all(f.kind in "c*X+P" and f.shift == 0 and all(map(entrywise, f.parts)) for f in axis)
 
 
+def united(axis: Axis) -> bool:
+    """Whether the axis may be a part of a union: nothing is translated along it, and no sum of products is waited for."""
+    return all(f.kind in "c*XVP+" and f.shift == 0 and all(map(united, f.parts)) for f in axis)
+
+
+def euclidean(axis: Axis) -> bool:
+    """Whether the sum of the squares along the axis stays the same: entries are permuted, vectors are turned."""
+    orthogonal = [f.kind in "c*X+" or (f.kind == "V" and not f.group.startswith("Sp")) for f in axis]
+    return all(good and f.shift == 0 and all(map(euclidean, f.parts)) for f, good in zip(axis, orthogonal, strict=True))
+
+
 def dual(group: str) -> str:
     """The label of the dual representation: an orthogonal group's own, Sp(n)* for Sp(n)."""
     return group if not group.startswith("Sp") else group[:-1] if group.endswith("*") else group + "*"
@@ -195,7 +206,8 @@ def _split(n: Size, by: Size) -> Size | None:
 def meet(a: Axis, b: Axis, mode: Mode) -> Axis:
     """The axis of a result whose entries are computed from entries of two tensors at the same place; ``Refused`` if there is none.
 
-    ``fn``: by any function; ``add``: by their sum; ``mul``: by their product; ``pick``: it is one of the two; ``by``: the entry of
+    ``fn``: by any function; ``add``: by their sum; ``mul``: by their product; ``dot``: by their product, of which only the sum along
+    the axis is used; ``pick``: it is one of the two; ``by``: the entry of
     a is taken or not as b says; ``zero``: the entry of a, to which b adds zero; ``or zero``: it is that of a, or zero, which b is.
     """
     left, right, found = list(a or constant(size(b))), list(b or constant(size(a))), []
@@ -241,7 +253,7 @@ def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
         return f  # the entry itself
     if first and mode == "or zero" and f.shift == 0:
         return f  # a translated number does not go together with one that stays 0
-    if mode == "mul" and f.kind in "VDP" and f.shift == 0:
+    if mode in ("mul", "dot") and f.kind in "VDP+" and f.shift == 0:
         return f
     if mode == "add" and f.kind == "c":
         return f  # a translated number plus a number is translated alike
@@ -251,12 +263,15 @@ def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
 
 
 def _both(f: Factor, g: Factor, mode: Mode) -> Factor:
-    if mode == "mul" and f.kind == g.kind == "V" and f.size == g.size and f.group == dual(g.group) and f.shift == g.shift == 0:
+    if mode in ("mul", "dot") and f.kind == g.kind == "V" and f.size == g.size and f.group == dual(g.group) and f.shift == g.shift == 0:
         return replace(f, kind="D", group=f.group.removesuffix("*"))
     if mode == "add" and f.kind == g.kind == "c" and f.size == g.size and (f.shift == 0 or g.shift == 0 or f.group == g.group):
         return moved(f if f.shift else g, f.shift + g.shift)  # type: ignore[operator]
     if f.kind == g.kind == "+" and [*map(size, f.parts)] == [*map(size, g.parts)] and f.shift == g.shift == 0:  # nothing is broadcast here
-        return replace(f, parts=tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True)))
+        parts = tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True))
+        if mode != "dot" and any(h.kind == "D" for part in parts for h in part):
+            raise Refused(f"the products of coordinates of {f} stand beside other numbers")
+        return replace(f, parts=parts)
     if moved(f, 0) != moved(g, 0) or (f.shift and g.shift and f.group != g.group):
         words = [f"a plain axis of {x.size}" if x.kind == "c" and x.shift == 0 else str(x) for x in (f, g)]
         raise Refused(f"{words[0]} meets {words[1]}")

@@ -41,10 +41,20 @@ def others(n: int) -> list[Axis]:
     for pad in ((1, 1), (1, 0), (2, 1)):
         found += [(Factor("P", n, f"Z({n - sum(pad)})", pad=pad),)] if n - sum(pad) > 1 else []
     for k in (2, 3):
+        if n > k:
+            v = Factor("V", k, f"SO({k})")
+            found += [(Factor("+", n, parts=(plain(n - k), (v,))),), (Factor("+", n, parts=((v,), plain(n - k))),)]
+        if n == 2 * k:
+            found.append((Factor("+", n, parts=((Factor("V", k, f"O({k})"),), (Factor("X", k, f"S({k})"),))),))
         if n % k == 0 and n > k:
             v = Factor("V", k, f"O({k})")
             found += [(v, Factor("c", n // k)), (Factor("*", n // k), v), (Factor("X", n // k, f"S({n // k})"), v)]
     return found
+
+
+def entries(axis: Axis) -> bool:
+    """Whether entries are moved along an axis, so that they may be integers or truth values."""
+    return all(f.kind not in "VD" and f.shift == 0 and all(map(entries, f.parts)) for f in axis)
 
 
 def draw_axis(n: int, rng: random.Random, wild: float) -> Axis:
@@ -76,10 +86,10 @@ def draw(shapes: Sequence[T], rng: random.Random) -> list[Type]:
         moves = any(f.shift != 0 for axis in type.axes for f in axis)
         if type.zero and moves:
             type = replace(type, zero=False)
-        if t.kind != "float" and any(f.kind in "VD" or f.shift != 0 for axis in axes for f in axis):
-            type = Type(tuple(axis if not any(f.kind in "VD" or f.shift != 0 for f in axis) else plain(size(axis)) for axis in type.axes))
+        if t.kind != "float" and not all(map(entries, axes)):
+            type = Type(tuple(axis if entries(axis) else plain(size(axis)) for axis in type.axes))
         if t.kind == "index" and rng.random() < 0.6:
-            sized = [a for a in seen.get(t.high, []) if not is_plain(a) and all(f.kind in "cX+" and f.shift == 0 for f in a)]
+            sized = [a for a in seen.get(t.high, []) if not is_plain(a) and all(f.kind in "cX+" for f in a) and entries(a)]
             if t.high not in points or rng.random() > echo:
                 points[t.high] = (
                     rng.choice(sized)

@@ -159,7 +159,10 @@ rows("aminmax", over(many=False) + FREE)
 rows("var.dim std.dim var_mean.dim", over(unbiased=True))
 rows("var.correction std.correction var_mean.correction std_mean.correction", over(correction=0))
 rows("count_nonzero.dim_IntList", [{"self": t(*s), "dim": [0]} for s in SHAPES])
-rows("linalg_vector_norm", over(ord=2) + over(ord=1) + [{"self": t(2, 3), "ord": 2, "dim": None, "keepdim": False}])
+rows(
+    "linalg_vector_norm",
+    [*over(ord=2), *over(ord=1), *({"self": t(2, n), "ord": 2, "dim": d, "keepdim": False} for n, d in ((3, None), (5, [1]), (6, [1])))],
+)
 rows("norm.Scalar", [{"self": t(*s), "p": p} for s in SHAPES for p in (2, 1)])
 rows("norm.ScalarOpt_dim", over(p=2) + over(p=None) + over(p=3))
 rows("norm.ScalarOpt_dim_dtype", over(p=2))
@@ -220,6 +223,8 @@ rows(
             ("ii->i", (3, 3)),
             ("bii->b", (2, 3, 3)),
             ("bii,i->b", (2, 3, 3), (3,)),
+            ("ij,kj->ik", (2, 5), (4, 5)),
+            ("ij,kj->ijk", (2, 5), (4, 5)),
         )
     ],
 )

@@ -185,6 +185,14 @@ FALSE: dict[str, tuple[str, dict[str, Any], Type]] = {
         {"self": arg(BOTH), "other": 1.5, "alpha": 1},
         Type(((BOTH,),)),
     ),
+    "a norm of a periodic axis in a union": (
+        "aten.linalg_vector_norm.default",
+        {"self": arg(Factor("+", 6, parts=((Factor("P", 5, "Z(3)", pad=(1, 1)),), plain(1)))), "ord": 2, "dim": None, "keepdim": False},
+        Type(()),
+    ),
+    "a softmax of scalars and a vector": ("aten.softmax.int", {"self": arg(BOTH), "dim": 0}, Type(((BOTH,),))),
+    "a sum over scalars and a vector": ("aten.sum.default", {"self": arg(BOTH)}, Type(())),
+    "the square of scalars and a vector": ("aten.square.default", {"self": arg(BOTH)}, Type(((BOTH,),))),
     "as many classes as the data show": (
         "aten.one_hot.default",
         {"self": arg(plain(5), kind="index", points=(S3,)), "num_classes": -1},

@@ -13,7 +13,7 @@ from functools import reduce
 from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of, varied
 from catlearn.verify.rules.pointwise import number, sum_of, times
 from catlearn.verify.rules.reduce import require_set, summed
-from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
+from catlearn.verify.types import Axis, Factor, Mode, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -37,7 +37,8 @@ def contract(operands: Sequence[tuple[str, Type]], out: str) -> Type:
         found = [type.axes[letters.index(letter)] for letters, type in operands if letter in letters]
         if len(found) < len(operands):
             found.append(constant(n))  # type: ignore[arg-type]  # an operand without the letter is constant along it
-        axes[letter] = reduce(lambda x, y: meet(x, y, "mul"), found)
+        mode: Mode = "mul" if letter in out else "dot"
+        axes[letter] = reduce(lambda x, y, how=mode: meet(x, y, how), found)
     zero = any(type.zero for _, type in operands)
     sign: set[str] = set()
     for _, type in operands:

@@ -13,7 +13,6 @@ from catlearn.verify.types import (
     Refused,
     Type,
     constant,
-    entrywise,
     is_plain,
     meet,
     normal,
@@ -22,6 +21,7 @@ from catlearn.verify.types import (
     show,
     size,
     trivial,
+    united,
 )
 
 
@@ -58,7 +58,7 @@ def joined(parts: Sequence[Axis]) -> Axis:
         return plain(total)
     flat: list[Axis] = []
     for p in parts:
-        flat += p[0].parts if len(p) == 1 and p[0].kind == "+" and p[0].shift == 0 else (require_entrywise(p, "joining"),)
+        flat += p[0].parts if len(p) == 1 and p[0].kind == "+" and p[0].shift == 0 else (_part(p),)
     merged: list[Axis] = []
     for p in flat:
         if merged and is_plain(merged[-1]) and is_plain(p):
@@ -69,6 +69,12 @@ def joined(parts: Sequence[Axis]) -> Axis:
     for p in merged:
         whole = size(p) + whole
     return (Factor("+", whole, parts=tuple(merged)),)
+
+
+def _part(axis: Axis) -> Axis:
+    if not united(axis):
+        raise Refused(f"{show(axis)} is no part of a union")
+    return axis
 
 
 def cat(call: Call) -> Sequence[Typing]:
@@ -82,7 +88,7 @@ def cat(call: Call) -> Sequence[Typing]:
         return typed(union([x.type for x in xs], d))
     pieces = union([replace(x.type, axes=(*x.axes[:d], (), *x.axes[d + 1 :])) for x in xs], d)
     found = typed(replace(pieces, axes=(*pieces.axes[:d], normal((*pieces.axes[d], *axis)), *pieces.axes[d + 1 :])))
-    return [*typed(union([x.type for x in xs], d)), *found] if entrywise(axis) else found
+    return [*typed(union([x.type for x in xs], d)), *found] if united(axis) else found
 
 
 def stack(call: Call) -> Type:

@@ -12,7 +12,7 @@ from typing import Any
 
 from catlearn.core.sizes import Size
 from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, apply_each, cyclic, require_entrywise, typed
-from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, moved, numbers, plain, scaled, show, size
+from catlearn.verify.types import Axis, Refused, Type, euclidean, is_plain, is_set, moved, numbers, plain, scaled, show, size
 
 
 def dims_of(x: Typed, given: Any) -> list[int]:
@@ -49,8 +49,10 @@ def symmetric(x: Type, dims: Sequence[int], keep: bool, what: str) -> Type:
 
 def summed(axis: Axis) -> Size:
     """How many entries a sum along the axis adds up, if that is allowed."""
-    if not all(f.kind in "cX*+D" and f.shift == 0 for f in axis) or not all(is_set(p) for f in axis for p in f.parts):
+    if not all(f.kind in "cX*+D" and f.shift == 0 for f in axis):
         raise Refused(f"a sum along {show(axis)}: the sum of a vector's coordinates means nothing to what acts there")
+    for part in (p for f in axis for p in f.parts):
+        summed(part)
     return size(axis)
 
 
@@ -95,10 +97,8 @@ def norm(call: Call) -> Type:
     """The Euclidean norm may go along an orthogonal group's axis, any p-norm along a set."""
     x, p = call.tensor("self"), call.get("ord", call.get("p", 2))
     dims = dims_of(x, call.get("dim"))
-    euclidean = p is None or p == 2
     for i, axis in enumerate(numbers(replace(x.type, sign=()), "a norm").axes):
-        vectors = euclidean and i in dims and all(f.kind in "c*X+" or (f.kind == "V" and not f.group.startswith("Sp")) for f in axis)
-        if not (vectors and all(f.shift == 0 for f in axis)):
+        if not ((p is None or p == 2) and i in dims and euclidean(axis)):
             require_set(axis, "a norm") if i in dims else require_entrywise(axis, "a norm")
     return Type(without(x.axes, dims, bool(call.get("keepdim", False))))
 
