@@ -8,7 +8,8 @@ A tensor's axis is a product of *factors*, in row-major order (an axis of size 1
 * ``V``  coordinates of R^n on which a linear group acts: O(n), SO(n), Sp(n), or Sp(n)* by the inverse transpose;
 * ``D``  entries v_a w_a of two vectors of one orthogonal group, coordinate by coordinate: only its sum means something;
 * ``+``  a disjoint union of axes one after the other, as ``cat`` makes it;
-* ``P``  a cyclic axis extended periodically on both sides, as circular padding makes it.
+* ``P``  a cyclic axis extended periodically on both sides, as circular padding makes it;
+* ``=``  any axis of this size: an index that is 0 … n-1 along it picks the entries of an axis of n as they stand, whatever acts there.
 
 A factor with ``shift`` s gets s · t added by the translation t. The entries are plain numbers; or positions on a set (``points``),
 which are renamed with it; or zero everywhere; or multiplied by the determinants of the groups in ``sign``.
@@ -61,7 +62,7 @@ class Factor:
         if self.kind == "+":
             return "(" + " + ".join(show(part) for part in self.parts) + ")"
         moved = f"{self.group}²" if self.kind == "D" else f"{self.group}~" if self.kind == "P" else self.group
-        base = {"c": str(self.size), "*": f"*{self.size}"}.get(self.kind, moved)
+        base = {"c": str(self.size), "*": f"*{self.size}", "=": f"={self.size}"}.get(self.kind, moved)
         return base if self.shift == 0 else f"{base}{'+t' if self.shift == 1 else f'+{self.shift}t'}"
 
 
@@ -102,6 +103,11 @@ def plain(n: Size) -> Axis:
 def constant(n: Size) -> Axis:
     """An axis along which the tensor is constant."""
     return () if n == 1 else (Factor("*", n),)
+
+
+def in_order(n: Size) -> Axis:
+    """The axis of an index that is 0 … n-1 along it."""
+    return (Factor("=", n),)
 
 
 def normal(factors: Sequence[Factor]) -> Axis:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from catlearn.verify.rules import NO_TIES, Call, Typed, Typing, Value, typings
-from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, normal, plain, size
+from catlearn.verify.types import Axis, Factor, Refused, Type, constant, in_order, is_plain, normal, plain, size
 from tests.verify.numeric import Element, Sample, agrees, apply, kind_of, number, sample
 from tests.verify.rows import Args, T
 
@@ -97,6 +97,9 @@ def draw(shapes: Sequence[T], rng: random.Random) -> list[Type]:
                     else rng.choice([a for a in sets(t.high) if not any(f.kind == "*" for f in a)])
                 )
             type = replace(type, points=points[t.high])
+        if t.kind == "index" and t.high in t.shape and t.high > 1 and rng.random() < 0.3:
+            d = t.shape.index(t.high)
+            type = Type((*(constant(n) for n in t.shape[:d]), in_order(t.high), *type.axes[d + 1 :]), points=in_order(t.high))
         found.append(type)
     return found
 

@@ -36,8 +36,8 @@ def probe(choices: Sequence[Sequence[Axis]], x: Tensor, moved: Tensor, g: Elemen
     error = 2 * LEAST * (1 + float(found.abs().max()) + float(wanted.abs().max())) if found.numel() else 0.0
     for n, axes in zip(x.shape, choices, strict=True):
         u = direction(n)
-        found = torch.tensordot(found, torch.stack([u @ g.along(axis) if axis else u for axis in axes]), ([0], [1]))
-        wanted, length = torch.tensordot(wanted, u, ([0], [0])), length * float(u.sum())
+        found = torch.tensordot(found, torch.stack([u @ g.along(axis) if axis else u for axis in axes]), ([0], [1]))  # type: ignore[arg-type]
+        wanted, length = torch.tensordot(u, wanted, dims=1), length * float(u.sum())
     return (sign * found - wanted).abs() <= error * length
 
 

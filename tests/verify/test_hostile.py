@@ -880,6 +880,33 @@ def differs(f: Callable[..., Any], dom: cl.Space, cod: cl.Space) -> bool:
     return False
 
 
+I3, I4 = ar(3), ar(4)
+IN_ORDER: dict[str, Any] = {
+    "backwards": (lambda x: x[I3.flip(0)], O3, O3),
+    "from one on": (lambda x: x[ar(1, 4) % 3], O3, O3),
+    "a part": (lambda x: torch.cat([x[ar(2)], x[2:] * 2]), O3, O3),
+    "twice each": (lambda x: x[torch.div(ar(6), 2, rounding_mode="floor")][:3], O3, O3),
+    "at the other axis of gather": (lambda x: x.gather(0, I3.expand(3, 3))[0], sp(O(3), 3), R(3)),
+    "at the other axis of gather, a row": (lambda x: x.gather(0, I3.expand(3, 3)), sp(O(3), O(3)), sp(O(3), O(3))),
+    "a table, the wrong axis": (lambda x: x[I3.expand(3, 3)], O3, sp(O(3), 3)),
+    "a table, the other wrong axis": (lambda x: x[I3[:, None].expand(3, 3)], O3, sp(3, O(3))),
+    "two of them": (lambda x: x[I3, I3], sp(O(3), O(3)), O3),
+    "as numbers": (lambda x: x * I3, O3, O3),
+    "as numbers of a set": (lambda x: x + I4, sp(S(4)), sp(S(4))),
+    "chosen by a mask": (lambda x, c: x[torch.where(c, I3, I3.flip(0))], O3 @ cl.boolean(3), O3),
+    "cut off": (lambda x: x[I3.clamp(max=1)], O3, O3),
+    "rolled": (lambda x: x[I3.roll(1)], O3, O3),
+    "sorted downwards": (lambda x: x[I3.sort(descending=True).values], O3, O3),
+    "written backwards": (lambda x: torch.zeros(3).index_put((I3.flip(0),), x), O3, O3),
+    "added to one place": (lambda x: torch.zeros(3).index_add(0, I3 * 0, x), O3, O3),
+    "added to translated points": (lambda x: x.index_add(0, I3, x), sp(E(3)), sp(E(3))),
+    "added to another vector": (lambda x, y: y.index_add(0, I3, x, alpha=2), sp(E(3)) @ sp(E(3)), sp(E(3))),
+    "written to a part": (lambda x: torch.zeros(4).index_put((I3,), x)[1:], O3, O3),
+    "written beside": (lambda x, y: y.index_put((I3,), x[0]), O3 @ O3, O3),
+    "one hot": (lambda x: (F.one_hot(I3, 3) * x).sum(1).relu(), O3, O3),
+    "counted": (lambda x: x * torch.bincount(I3 % 2, minlength=3), O3, O3),
+}
+
 ALL = {
     f"{table}: {name}": claim
     for table, rows in (
@@ -889,6 +916,7 @@ ALL = {
         ("vectors", VECTORS),
         ("others", OTHERS),
         ("unions", UNIONS),
+        ("in order", IN_ORDER),
     )
     for name, claim in rows.items()
 }

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 
 from catlearn.verify.rules.call import Call, Rule, Typed, Typing, Value, typed
-from catlearn.verify.types import Factor, Refused, Type, constant, dual, plain
+from catlearn.verify.types import Factor, Refused, Type, constant, dual, in_order, plain
 
 Matrix = list[list[Fraction]]
 
@@ -26,11 +26,12 @@ def filled(call: Call) -> Type:
 
 
 def counted(call: Call) -> list[Typing]:
-    """arange: plain numbers; the numbers 0 … n-1 are also the positions on any set of n, each at its own place."""
+    """arange: plain numbers; the numbers 0 … n-1 are also the positions on any set of n, each at its own place, and on any other axis."""
     n = call.outs[0].shape[0]
     found = typed(Type((plain(n),)))
     if call.get("start", 0) == 0 and call.get("step", 1) == 1 and call.outs[0].kind == "index":
         found += [Typing((Type(((f,),), points=(f,)),)) for f in call.world if f.kind == "X" and f.size == n]
+        found += [Typing((Type((in_order(n),), points=in_order(n)),))] if n not in (0, 1) else []
     return found
 
 
