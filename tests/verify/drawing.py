@@ -14,7 +14,7 @@ from catlearn.verify.types import Axis, Factor, Refused, Type, constant, in_orde
 from tests.verify.numeric import Element, Sample, agrees, apply, kind_of, number, sample
 from tests.verify.rows import Args, T
 
-SETS = ("S({})", "A({})", "Z({})", "S({}, name='b')")
+SETS = ("S({})", "A({})", "Z({})", "S({}, name='b')", "flip of S({})", "roll by 1 of Z({})", "flip of Z({})")
 LINEAR = ("O({})", "SO({})", "Sp({})", "Sp({})*")
 MADE_INDEX = ("arange", "randperm", "randint")
 

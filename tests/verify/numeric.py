@@ -57,6 +57,11 @@ class Element:
             return torch.block_diag(*(self.along(part) for part in f.parts))
         if f.kind == "P":
             return self._periodic(f)
+        how = re.match(r"(flip|roll by (-?\d+)) of ", f.group)
+        if how:
+            change = torch.eye(n, dtype=torch.float64)
+            change = change.flip(0) if how[1] == "flip" else change.roll(int(how[2]), 0)
+            return change @ self.matrix(replace(f, group=f.group[how.end() :])) @ change.mT
         label = f.group.removesuffix("*")
         key = ("g", label, n)
         if key not in self.known:

@@ -175,7 +175,7 @@ rows(
     "flip",
     [{"self": T(s, k), "dims": d} for s in SHAPES for d in ([0], [-1], [0, -1] if len(s) > 1 else [0], []) for k in ("float", "index")],
 )
-rows("roll", [{"self": T(s, k), "shifts": [1], "dims": [d]} for s in SHAPES for d in (0, -1) for k in ("float", "index")])
+rows("roll", [{"self": T(s, k), "shifts": [h], "dims": [d]} for s in SHAPES for d, h in ((0, 1), (-1, -1)) for k in ("float", "index")])
 rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False))
 rows("kthvalue", over(many=False, k=1))
 rows("argmax argmin", over(many=False))
@@ -200,7 +200,7 @@ rows(
         )
     ],
 )
-rows("tril triu", [{"self": t(*s), "diagonal": 0} for s in ((3, 3), (2, 3, 3), (4, 2, 1))])
+rows("tril triu", [{"self": t(*s), "diagonal": 0} for s in ((3, 3), (2, 3, 3), (4, 2, 1), (2, 1, 4))])
 
 # -- contractions ----------------------------------------------------------------------------------------------------
 rows(

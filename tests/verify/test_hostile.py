@@ -907,6 +907,41 @@ IN_ORDER: dict[str, Any] = {
     "counted": (lambda x: x * torch.bincount(I3 % 2, minlength=3), O3, O3),
 }
 
+SET4, Z5 = sp(S(4)), sp(Z(5))
+ORDERS: dict[str, Any] = {
+    "a flip": (lambda x: x.flip(0), SET4, SET4),
+    "a flip beside itself": (lambda x: x + x.flip(0), SET4, SET4),
+    "a flip of an even set": (lambda x: x.flip(0), sp(A(4)), sp(A(4))),
+    "a flip of a cycle": (lambda x: x.flip(0), Z5, Z5),
+    "a flip and a cyclic convolution": (
+        lambda x: F.conv1d(F.pad(x.flip(0)[None, None], (1, 1), mode="circular"), ar(3.0)[None, None])[0, 0],
+        Z5,
+        Z5,
+    ),
+    "a flip of both axes, one back": (lambda x: x.flip(0, 1).flip(0), sp(S(4), S(4)), sp(S(4), S(4))),
+    "a flip, then a roll, then back": (lambda x: x.flip(0).roll(1).flip(0), SET4, SET4),
+    "two rolls": (lambda x: x.roll(1).roll(-2), SET4, SET4),
+    "a roll of one of two": (lambda x: x * x.roll(1), SET4, SET4),
+    "a roll and a flip": (lambda x: x.roll(1) * x.flip(0), SET4, R(4)),
+    "a roll of a product axis": (lambda x: x.flatten().roll(1).view(3, 2), sp(S(3), 2), sp(S(3), 2)),
+    "a flip of a product axis": (lambda x: x.flatten().flip(0).view(3, 2), sp(S(3), 2), sp(S(3), 2)),
+    "a flip of a union": (lambda x, a: torch.cat([x, a]).flip(0)[:4], SET4 @ R(2), SET4),
+    "the first of a flip": (lambda x: x.flip(0)[0], SET4, R()),
+    "the place of the largest of a flip": (lambda x: F.one_hot(x.flip(0).argmax(), 4) * 1.0, SET4, SET4),
+    "what stands at a place of a flip": (lambda x, i: x.flip(0)[i], SET4 @ ix(S(4), 5), R(5)),
+    "a flip of positions as positions": (lambda x, i: x[i.flip(0)], SET4 @ ix(S(4), S(4)), SET4),
+    "a flip of vectors": (lambda x: x.flip(0), O3, O3),
+    "a flip of translated numbers": (lambda x: x.flip(0), sp(E(3)), sp(E(3))),
+    "a determinant of a flip": (lambda x: torch.linalg.det(x.flip(0)), sp(S(4), 4), R()),
+    "a sign of a flip": (lambda x: x.flip(1).sort(1, descending=True).indices[:, 0] * 1.0, sp(4, S(4)), R(4)),
+    "an upper triangle": (lambda x: x.triu(), sp(S(4), S(4)), sp(S(4), S(4))),
+    "an upper triangle of two rows": (lambda x: x.triu(), sp(2, S(4)), sp(2, S(4))),
+    "a lower triangle of one row": (lambda x: x.tril(), sp(1, S(4)), sp(1, S(4))),
+    "an upper triangle of one column": (lambda x: x.triu(), sp(S(4), 1), sp(S(4), 1)),
+    "an upper triangle from one on": (lambda x: x.triu(1), sp(1, S(4)), sp(1, S(4))),
+    "a lower triangle but for one": (lambda x: x.tril(2), sp(2, S(4)), sp(2, S(4))),
+}
+
 ALL = {
     f"{table}: {name}": claim
     for table, rows in (
@@ -917,6 +952,7 @@ ALL = {
         ("others", OTHERS),
         ("unions", UNIONS),
         ("in order", IN_ORDER),
+        ("orders", ORDERS),
     )
     for name, claim in rows.items()
 }

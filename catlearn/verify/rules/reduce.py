@@ -11,8 +11,21 @@ from dataclasses import replace
 from typing import Any
 
 from catlearn.core.sizes import Size
-from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, apply_each, cyclic, require_entrywise, typed
-from catlearn.verify.types import Axis, Refused, Type, euclidean, is_plain, is_set, moved, numbers, plain, scaled, show, size
+from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, require_entrywise, typed
+from catlearn.verify.types import (
+    Axis,
+    Refused,
+    Type,
+    euclidean,
+    is_plain,
+    is_set,
+    moved,
+    numbers,
+    plain,
+    scaled,
+    show,
+    size,
+)
 
 
 def dims_of(x: Typed, given: Any) -> list[int]:
@@ -111,50 +124,6 @@ def normalised(call: Call) -> Type:
     for i, axis in enumerate(found.axes):
         require_set(axis, "a softmax") if i == d else require_entrywise(axis, "a softmax")
     return replace(found, zero=False)
-
-
-def ordered(call: Call) -> list[Typing]:
-    """Anything along one axis that depends on the order there: it must be plain; the others are carried along."""
-    x = call.tensor("self")
-    dims = dims_of(x, call.get("dim", call.get("dims")))
-    axes = []
-    for i, axis in enumerate(numbers(x.type, "this").axes):
-        if i in dims and not is_plain(axis):
-            raise Refused(f"this depends on the order along {show(axis)}")
-        axes.append(plain(size(axis)) if i in dims else require_entrywise(axis))
-    return typed(*(Type(tuple(axes)) for _ in call.outs))
-
-
-def linear_ordered(call: Call) -> Type:
-    """A linear map along plain axes (a cumulative sum, a flip): a linear group on the others is carried along."""
-    x = call.tensor("self")
-    dims = dims_of(x, call.get("dim", call.get("dims")))
-    if x.type.points is not None and "cum" in call.op:
-        numbers(x.type, "a cumulative sum")
-    if x.value.kind != call.outs[0].kind:  # each entry is rounded first
-        apply_each([x.type])
-    pair = "flip" in call.op  # a flip of two is their exchange, which commutes with itself
-    for i in dims:
-        if not is_plain(x.axes[i]) and not (pair and cyclic(x.axes[i]) and size(x.axes[i]) == 2):
-            raise Refused(f"this depends on the order along {show(x.axes[i])}")
-    if "cum" in call.op and any(f.shift != 0 for axis in x.axes for f in axis):
-        raise Refused("a cumulative sum of translated numbers")
-    return replace(x.type, axes=tuple(plain(size(a)) if i in dims and is_plain(a) else a for i, a in enumerate(x.axes)))
-
-
-def roll(call: Call) -> Type:
-    """A cyclic shift along a cyclic group's axis commutes with its shifts; along plain axes anything does."""
-    x, dims = call.tensor("self"), call.args["dims"]
-    if not dims:
-        raise Refused("a roll of the flattened tensor")
-    axes = list(x.axes)
-    for d in dims:
-        if all(f.kind == "*" for f in axes[d]) or cyclic(axes[d]):
-            continue
-        if not is_plain(axes[d]):
-            raise Refused(f"a roll along {show(axes[d])}")
-        axes[d] = plain(size(axes[d]))
-    return replace(x.type, axes=tuple(axes))
 
 
 def positions(x: Type, d: int, first: Type) -> list[Typing]:
@@ -257,22 +226,10 @@ def diag_embed(call: Call) -> Type:
     return replace(x.type, axes=tuple(rest))
 
 
-def triangle(call: Call) -> Type:
-    """tril, triu: the order of the last two axes counts."""
-    x = call.tensor("self")
-    for axis in x.axes[-2:]:
-        if not is_plain(axis):
-            raise Refused(f"a triangle depends on the order along {show(axis)}")
-    if any(f.shift != 0 for axis in x.axes for f in axis) or x.type.points is not None:
-        raise Refused("a triangle of translated numbers or positions")
-    return replace(x.type, axes=(*x.axes[:-2], *(plain(size(axis)) for axis in x.axes[-2:])))
-
-
 _STILL, _MOVED = ("var", "std"), ("amax", "amin", "aminmax", "max", "min", "median", "logsumexp")
 _SYMMETRIC = """amax.default amin.default aminmax.default prod.default prod.dim_int any.default any.dim any.dims all.default all.dim
 all.dims var.default var.dim var.correction std.default std.dim std.correction var_mean.default var_mean.dim var_mean.correction
 std_mean.correction logsumexp.default max.default min.default median.default nansum.default count_nonzero.dim_IntList""".split()
-_ORDERED = "cumprod.default logcumsumexp.default cummax.default cummin.default".split()
 _NORMS = """linalg_vector_norm.default norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype
 frobenius_norm.dim""".split()
 _SOFTMAXES = "softmax.int _softmax.default log_softmax.int _log_softmax.default special_softmax.default".split()
@@ -283,9 +240,6 @@ ROWS: dict[str, Rule] = {
     **{f"aten.{name}": symmetric_reduction for name in _SYMMETRIC},
     **{f"aten.{name}": norm for name in _NORMS},
     **{f"aten.{name}": normalised for name in _SOFTMAXES},
-    **{f"aten.{name}": ordered for name in _ORDERED},
-    **{f"aten.{name}": linear_ordered for name in ("cumsum.default", "flip.default")},
-    "aten.roll.default": roll,
     **{f"aten.{name}": extreme for name in ("max.dim", "min.dim", "median.dim", "nanmedian.dim", "mode.default", "kthvalue.default")},
     **{f"aten.{name}": argument for name in ("argmax.default", "argmin.default")},
     **{f"aten.{name}": sorting for name in ("sort.default", "sort.stable", "topk.default")},
@@ -294,6 +248,4 @@ ROWS: dict[str, Rule] = {
     "aten.diagonal.default": diagonal,
     "aten.diagonal_copy.default": diagonal,
     "aten.diag_embed.default": diag_embed,
-    "aten.tril.default": triangle,
-    "aten.triu.default": triangle,
 }
