@@ -152,9 +152,11 @@ def over(*names: str, many: bool = True, **more: Any) -> list[Args]:
     return [{**args, **more} for args in found]
 
 
+ONCE: list[Args] = [{"self": t(3, 1, 2), "dim": 1, "keepdim": keep} for keep in (False, True)]
+ALONE: list[Args] = [{**args, "dim": [1]} for args in ONCE]
 FREE = [{"self": t(*s)} for s in [*SHAPES, ()]]
-rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", [*over(), {"self": t(3, 2), "dim": []}])
-rows("prod.dim_int any.dim all.dim", over(many=False))
+rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", [*over(), *ALONE, {"self": t(3, 2), "dim": []}])
+rows("prod.dim_int any.dim all.dim", over(many=False) + ONCE)
 rows("aminmax", over(many=False) + FREE)
 rows("var.dim std.dim var_mean.dim", over(unbiased=True))
 rows("var.correction std.correction var_mean.correction std_mean.correction", over(correction=0))
@@ -168,7 +170,7 @@ rows("norm.ScalarOpt_dim", over(p=2) + over(p=None) + over(p=3))
 rows("norm.ScalarOpt_dim_dtype", over(p=2))
 rows("norm.ScalarOpt_dtype", [{"self": t(*s), "p": 2} for s in SHAPES])
 rows("frobenius_norm.dim", over())
-ALONG = [{"self": t(*s), "dim": d} for s in SHAPES for d in (0, -1)]
+ALONG = [{"self": t(*s), "dim": d} for s in SHAPES for d in (0, -1)] + [{"self": t(2, 1, 5), "dim": 1}]
 rows("softmax.int log_softmax.int special_softmax cumprod logcumsumexp cummax cummin cumsum", ALONG)
 rows("_softmax _log_softmax", [{**a, "half_to_float": False} for a in ALONG])
 rows(
@@ -176,7 +178,7 @@ rows(
     [{"self": T(s, k), "dims": d} for s in SHAPES for d in ([0], [-1], [0, -1] if len(s) > 1 else [0], []) for k in ("float", "index")],
 )
 rows("roll", [{"self": T(s, k), "shifts": [h], "dims": [d]} for s in SHAPES for d, h in ((0, 1), (-1, -1)) for k in ("float", "index")])
-rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False))
+rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False) + ONCE)
 rows("kthvalue", over(many=False, k=1))
 rows("argmax argmin", over(many=False))
 rows("sort", [{**a, "descending": True} for a in ALONG])
@@ -184,7 +186,18 @@ rows("sort.stable argsort.stable", [{**a, "stable": True, "descending": False} f
 rows("argsort", [{**a, "descending": False} for a in ALONG])
 rows("topk", [{**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "sorted": s} for a in ALONG for s in (True, False)])
 rows("trace", [{"self": t(3, 3)}, {"self": t(2, 2)}, {"self": t(3, 5)}, {"self": t(5, 3)}])
-DIAGONALS = [((3, 3), 0, 0, 1), ((2, 3, 3), 0, -2, -1), ((3, 2, 3), 0, 0, 2), ((3, 4, 4), 1, 1, 2), ((4, 6), 0, 0, 1), ((2, 3, 5), 0, 1, 2)]
+DIAGONALS = [
+    ((2, 5), 0, 0, 1),
+    ((5, 3), -1, 0, 1),
+    ((3, 4), 1, -2, -1),
+    ((2, 3, 2), 0, 0, 2),
+    ((3, 3), 0, 0, 1),
+    ((2, 3, 3), 0, -2, -1),
+    ((3, 2, 3), 0, 0, 2),
+    ((3, 4, 4), 1, 1, 2),
+    ((4, 6), 0, 0, 1),
+    ((2, 3, 5), 0, 1, 2),
+]
 rows("diagonal diagonal_copy", [{"self": t(*s), "offset": o, "dim1": i_, "dim2": j} for s, o, i_, j in DIAGONALS])
 rows(
     "diag_embed",
@@ -288,13 +301,35 @@ rows(
         )
     ],
 )
-Q = [((4, 3), (5, 3), (5, 2)), ((4, 3), (4, 3), (4, 3)), ((2, 4, 3), (2, 4, 3), (2, 4, 3)), ((3, 3), (3, 3), (3, 3))]
+Q = [
+    ((4, 3), (5, 3), (5, 2)),
+    ((4, 3), (4, 3), (4, 3)),
+    ((2, 4, 3), (2, 4, 3), (2, 4, 3)),
+    ((3, 3), (3, 3), (3, 3)),
+    ((2, 4, 3), (2, 1, 3), (2, 1, 2)),
+    ((4, 3), (1, 3), (1, 3)),
+]
+GROUPED = [
+    ((1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 3)),
+    ((2, 6, 3, 2), (2, 3, 4, 2), (2, 3, 4, 3)),
+    ((1, 4, 3, 3), (1, 2, 1, 3), (1, 2, 1, 3)),
+]
+MASKS: list[tuple[Any, bool]] = [(None, False), (b, False), (t, False), (None, True)]
 rows(
     "scaled_dot_product_attention",
     [
-        {"query": t(*q), "key": t(*k), "value": t(*v), "attn_mask": m, "dropout_p": 0.0, "is_causal": c, "enable_gqa": False}
-        for q, k, v in Q
-        for m, c in ((None, False), (b(q[-2], k[-2]), False), (t(q[-2], k[-2]), False), (None, True))
+        {
+            "query": t(*q),
+            "key": t(*k),
+            "value": t(*v),
+            "attn_mask": m and m(q[-2], k[-2]),
+            "dropout_p": 0.0,
+            "is_causal": c,
+            "enable_gqa": g,
+        }
+        for shapes, g in ((Q, False), (GROUPED, True))
+        for q, k, v in shapes
+        for m, c in MASKS
     ],
 )
 rows(
@@ -453,7 +488,7 @@ PADS = [
 PADS += (
     [((3,), [1, 1], "constant", v) for v in (None, 0.0, 1.5)]
     + [((4, 3), [0, 0, 1, 0], "constant", v) for v in (None, 2.0)]
-    + [((2, 3, 3), [1, 0], "circular", None)]
+    + [((2, 3, 3), [1, 0], "circular", None), ((3, 4), [1, 1, 0, 2], "constant", 1.0), ((3, 4), [1, 1, 0, 2], "constant", 0.0)]
 )
 NARROWED = [((3,), 0, 0, 3), ((5, 3), 0, 0, 2), ((5,), 0, 1, 4), ((3, 5), -1, 2, 3), ((6, 2), 0, 2, 2)]
 rows("narrow", [{"self": T(s, k), "dim": d, "start": x, "length": n} for s, d, x, n in NARROWED for k in ("float", "index")])

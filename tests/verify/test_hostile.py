@@ -33,6 +33,7 @@ A, E, O, S, SE, SO, Z, Sp, R, sp, ix, ar = cl.A, cl.E, cl.O, cl.S, cl.SE, cl.SO,
 n, m, b, b0, u0 = cl.dim("n"), cl.dim("m"), cl.dim("b", min=1), cl.dim("b", min=0), cl.dim("u0", min=0)
 N, N1, S5, Z8, G, O3, SO3, P4 = sp(S(n), 3), sp(S(n)), sp(S(5)), sp(Z(8)), sp(S(n), S(n)), sp(O(3)), sp(SO(3)), sp(Sp(4))
 SP4, PT, V, W5 = P4, sp(S(n), E(3)), sp(S(n), O(3)), ar(5.0)
+T3 = cl.T(3)
 J = torch.tensor([[0, 0, 1, 0], [0, 0, 0, 1], [-1, 0, 0, 0], [0, -1, 0, 0]])
 EPS = torch.tensor([[[(i - j) * (j - k) * (k - i) // 2 for k in range(3)] for j in range(3)] for i in range(3)])
 EPSF = EPS.float()
@@ -930,16 +931,87 @@ ORDERS: dict[str, Any] = {
     "the place of the largest of a flip": (lambda x: F.one_hot(x.flip(0).argmax(), 4) * 1.0, SET4, SET4),
     "what stands at a place of a flip": (lambda x, i: x.flip(0)[i], SET4 @ ix(S(4), 5), R(5)),
     "a flip of positions as positions": (lambda x, i: x[i.flip(0)], SET4 @ ix(S(4), S(4)), SET4),
+    "a flip along no axis": (lambda x: x.flip([]) + x.flip(0), SET4, SET4),
     "a flip of vectors": (lambda x: x.flip(0), O3, O3),
     "a flip of translated numbers": (lambda x: x.flip(0), sp(E(3)), sp(E(3))),
     "a determinant of a flip": (lambda x: torch.linalg.det(x.flip(0)), sp(S(4), 4), R()),
     "a sign of a flip": (lambda x: x.flip(1).sort(1, descending=True).indices[:, 0] * 1.0, sp(4, S(4)), R(4)),
+    "causal attention with equal scores": (
+        lambda x: F.scaled_dot_product_attention(torch.zeros_like(x), x, x, is_causal=True),
+        sp(S(4), 3),
+        sp(S(4), 3),
+    ),
+    "causal attention of queries that are one": (
+        lambda x: F.scaled_dot_product_attention(x.mean(0, keepdim=True).expand(4, 3), x * 0, x, is_causal=True).mean(0),
+        sp(S(4), 3),
+        R(3),
+    ),
     "an upper triangle": (lambda x: x.triu(), sp(S(4), S(4)), sp(S(4), S(4))),
     "an upper triangle of two rows": (lambda x: x.triu(), sp(2, S(4)), sp(2, S(4))),
     "a lower triangle of one row": (lambda x: x.tril(), sp(1, S(4)), sp(1, S(4))),
     "an upper triangle of one column": (lambda x: x.triu(), sp(S(4), 1), sp(S(4), 1)),
     "an upper triangle from one on": (lambda x: x.triu(1), sp(1, S(4)), sp(1, S(4))),
     "a lower triangle but for one": (lambda x: x.tril(2), sp(2, S(4)), sp(2, S(4))),
+}
+
+
+def grouped(q, k, v):
+    return F.scaled_dot_product_attention(q[None], k[None], v[None], enable_gqa=True)[0]
+
+
+SMALL: dict[str, Any] = {
+    "one key, turned with the queries": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
+        sp(4, O(3)) @ R(1, 3) @ R(1, 3),
+        sp(4, O(3)),
+    ),
+    "one key, a function of the query": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v) * q,
+        sp(4, O(3)) @ sp(1, O(3)) @ R(1, 3),
+        sp(4, O(3)),
+    ),
+    "two keys of vectors": (
+        lambda x: F.scaled_dot_product_attention(
+            x[:, None, :], x[:, None, :].expand(3, 2, 3) * ar(2.0)[:, None], x[:, None, :].expand(3, 2, 3) * ar(2.0)[:, None]
+        ),
+        sp(O(3), 3),
+        sp(O(3), 1, 3),
+    ),
+    "the heads of the queries": (grouped, sp(S(4), 3, 2) @ R(2, 3, 2) @ R(2, 3, 2), sp(S(4), 3, 2)),
+    "the heads of the keys alone": (grouped, R(4, 3, 2) @ sp(S(2), 3, 2) @ sp(S(2), 3, 2), R(4, 3, 2)),
+    "the heads of the keys with the queries the other way": (
+        lambda q, k, v: grouped(q.transpose(0, 1).flatten(0, 1), k, v),
+        sp(S(2), 2, 3, 2) @ sp(S(2), 3, 2) @ sp(S(2), 3, 2),
+        R(4, 3, 2),
+    ),
+    "grouped queries in order": (lambda q, k, v: grouped(q, k, v), sp(4, S(3), 2) @ sp(2, S(3), 2) @ R(2, 3, 2), sp(4, S(3), 2)),
+    "a batch norm that learns, translated": (lambda x: F.batch_norm(x, None, None, training=True), sp(4, T3), sp(4, T3)),
+    "a batch norm that knows": (lambda x: F.batch_norm(x, torch.zeros(3), torch.ones(3)), sp(4, T3), R(4, 3)),
+    "a batch norm that learns, of rows that are translated": (lambda x: F.batch_norm(x.T, None, None, training=True), sp(4, T3), R(3, 4)),
+    "a batch norm of vectors": (lambda x: F.batch_norm(x, None, None, training=True), sp(4, O(3)), sp(4, O(3))),
+    "a diagonal that is translated": (lambda x: x.diagonal(), sp(5, T3), R(3)),
+    "a diagonal that begins later": (lambda x: x.diagonal(1), sp(5, T3), R(2)),
+    "a diagonal of vectors": (lambda x: x.diagonal(), sp(5, O(3)), O3),
+    "a diagonal of a set and numbers": (lambda x: x.diagonal(), sp(S(3), 3), sp(S(3))),
+    "a diagonal of translated points": (lambda x: x.diagonal(), sp(3, E(3)), sp(E(3))),
+    "a softmax of two": (lambda x: x.softmax(1), sp(O(3), 2), sp(O(3), 2)),
+    "the largest of two": (lambda x: x.amax(1), sp(O(3), 2), O3),
+    "the largest of one, then of all": (lambda x: x.amax(1).amax(), sp(O(3), 1), R()),
+    "the middle of two": (lambda x: x.median(1).values, sp(O(3), 2), O3),
+    "the spread of one": (lambda x: x + x.std(1, correction=0, keepdim=True) + 1, sp(O(3), 1), sp(O(3), 1)),
+    "the largest of no axis": (lambda x: x.amax(), sp(O(3), 1), R()),
+    "a product of one and its sign": (lambda x: x.prod(1).abs(), sp(O(3), 1), O3),
+    "pads beside a set": (lambda x: F.pad(x, (1, 1))[1:4], sp(S(4)), R(3)),
+    "pads shifted": (lambda x: F.pad(x, (1, 0))[:4], sp(S(4)), sp(S(4))),
+    "pads that are reflected": (
+        lambda x: F.pad(x[None], (1, 1), mode="reflect")[0, 1:5] + F.pad(x[None], (1, 1), mode="reflect")[0, 2:],
+        sp(S(4)),
+        sp(S(4)),
+    ),
+    "pads of ones beside vectors": (lambda x: F.pad(x, (1, 1, 0, 2), value=1.0)[:, 1:4][4], sp(4, O(3)), O3),
+    "pads that take away": (lambda x: F.pad(x, (-1, 1)), sp(S(4)), sp(S(4))),
+    "pads around a cycle": (lambda x: F.conv1d(F.pad(x, (1, 1))[None, None], ar(3.0)[None, None])[0, 0], Z5, Z5),
+    "pads beside translated numbers": (lambda x: F.pad(x, (1, 0))[1:] * 2, sp(T3), sp(T3)),
 }
 
 ALL = {
@@ -953,6 +1025,7 @@ ALL = {
         ("unions", UNIONS),
         ("in order", IN_ORDER),
         ("orders", ORDERS),
+        ("small", SMALL),
     )
     for name, claim in rows.items()
 }

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ELEMENTS = [Element.of(k) for k in range(5)]
 OURS = {"catlearn.subset", "catlearn.equivariant.default"}  # no operators of torch; tested in test_masks and test_equivariant_boxes
 PLAIN_ONLY = {"rand", "randn", "randperm", "randint", "scalar_tensor"}  # nothing acts on what they make
-TRIALS, ENOUGH = 80, 5
+TRIALS = 60
 ROWS = sorted(set(TABLE) - OURS)
 
 
@@ -60,14 +60,12 @@ def test_no_two_families_have_a_row_for_the_same_operator() -> None:
 @pytest.mark.parametrize("op", ROWS)
 def test_what_a_row_says_is_true(op: str) -> None:
     held = 0
-    for k in range(TRIALS):
+    for k in range(max(TRIALS, 3 * len(SPECIAL[op]))):
         found = tried(op, k)
         for typing in found.typings() if found else []:
             if found and acted(found, typing.types) and not skipped(found, typing):
                 assert found.wrong(typing.types, ELEMENTS) is None, (found.call, typing)
                 held += 1
-        if held >= ENOUGH:
-            return
     alone = op.split(".")[1] in PLAIN_ONLY
     assert held or alone or _accepts(op), "the row was never tried on anything that moves"
 

@@ -206,7 +206,7 @@ def split(call: Call) -> list[Typing]:
 
 
 def pad(call: Call) -> Type:
-    """Padding by a constant, by reflection, or cyclically; only a cyclic one keeps a cyclic group."""
+    """Padding by a constant, by reflection, or cyclically; only a cyclic one keeps a cyclic group, a constant stands beside a set."""
     x, given = call.tensor("self"), list(call.args["pad"])
     mode = call.get("mode", "constant")
     axes = list(x.axes)
@@ -215,14 +215,15 @@ def pad(call: Call) -> Type:
         axis = axes[d]
         if mode == "circular" and cyclic(axis) and before >= 0 and after >= 0:
             axes[d] = (Factor("P", call.outs[0].shape[d], axis[0].group, pad=(before, after)),)
+        elif mode == "constant" and not is_plain(axis) and isinstance(before, int) and isinstance(after, int) and min(before, after) >= 0:
+            axes[d] = joined([part for n, part in ((before, plain(before)), (1, axis), (after, plain(after))) if n])
         elif is_plain(axis):
             axes[d] = plain(call.outs[0].shape[d])
         else:
             raise Refused(f"{mode} padding of {show(axis)}")
     value = call.get("value", 0)
     if padded and mode == "constant" and value not in (None, 0):
-        rest = [axis for d, axis in enumerate(axes) if d not in {p[0] for p in padded}]
-        for axis in rest:
+        for axis in axes:
             require_entrywise(axis, "padding by a number other than 0")
         numbers(x.type, "padding by a number other than 0")
     if padded and (x.type.points is not None or (mode == "constant" and any(f.shift != 0 for axis in axes for f in axis))):

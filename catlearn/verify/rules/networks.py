@@ -74,6 +74,9 @@ def group_norm(call: Call) -> Type:
 def batch_norm(call: Call) -> list[Typing]:
     """In evaluation a function of each entry and its channel; in training also of the whole batch, of which it sees no order."""
     training = bool(call.get("training", call.get("train", call.get("use_input_stats", "functional" in call.op or "_no_stats" in call.op))))
+    if training and len(call.outs) == 1:  # the mean is taken away, and with it what is added to a whole channel
+        x = call.tensor("input")
+        call = replace(call, args={**call.args, "input": replace(x, type=still(x.type, [i for i in range(x.rank) if i != 1]))})
     _, axes = _channels(call, "input", "weight", "bias", "running_mean", "running_var")
     if training:
         for i, axis in enumerate(axes):

@@ -34,6 +34,7 @@ def linear_ordered(call: Call) -> Type:
     if x.value.kind != call.outs[0].kind:  # each entry is rounded first
         apply_each([x.type])
     if "flip" in call.op:
+        dims = dims_of(x, call.args["dims"]) if call.args["dims"] else []  # along no axis it changes nothing
         return replace(x.type, axes=tuple(backwards(a) if i in dims else a for i, a in enumerate(x.axes)))
     for i in dims:
         if not is_plain(x.axes[i]):

@@ -16,6 +16,7 @@ from catlearn.verify.types import (
     Axis,
     Refused,
     Type,
+    constant,
     euclidean,
     is_plain,
     is_set,
@@ -102,6 +103,8 @@ def symmetric_reduction(call: Call) -> list[Typing]:
     """Any other function that does not depend on the order along the reduced axes; all results alike."""
     x, name = call.tensor("self"), call.op.split(".")[1]
     dims, keep = dims_of(x, call.get("dim")), bool(call.get("keepdim", False))
+    if name in _OF_ONE and dims and all(x.axes[i] == () for i in dims) and all(out.kind == x.value.kind for out in call.outs):
+        return typed(*(replace(x.type, axes=without(x.axes, dims, keep)) for _ in call.outs))
     found = symmetric(still(x.type, dims) if name in (*_STILL, *_MOVED) else x.type, dims, keep, "this reduction")
     return typed(*(replace(found, axes=without(x.axes, dims, keep)) if name in _MOVED else found for _ in call.outs))
 
@@ -121,6 +124,8 @@ def normalised(call: Call) -> Type:
     x = call.tensor("self")
     d = call.axis("dim", x)
     found = still(numbers(x.type, "a softmax"), [d])
+    if x.rank and x.axes[d] == ():  # alone it is 1, and its logarithm 0
+        return Type(tuple(constant(size(axis)) for axis in x.axes), zero="log" in call.op)
     for i, axis in enumerate(found.axes):
         require_set(axis, "a softmax") if i == d else require_entrywise(axis, "a softmax")
     return replace(found, zero=False)
@@ -139,6 +144,9 @@ def extreme(call: Call) -> list[Typing]:
     x = call.tensor("self")
     d = call.axis("dim", x)
     keep = bool(call.get("keepdim", False))
+    if x.rank and x.axes[d] == () and x.type.points is None:  # the only one, at place 0
+        axes = without(x.axes, [d], keep)
+        return typed(replace(x.type, axes=axes), Type(tuple(constant(size(axis)) for axis in axes), zero=True))
     found = symmetric(still(x.type, [d]), [d], keep, "the largest entry")
     return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep))) if x.rank else typed(found, found)
 
@@ -185,6 +193,9 @@ def diagonal_of(x: Type, i: int, j: int) -> Type:
     rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
     if is_plain(a) and is_plain(b):
         return replace(x, axes=(*rest, plain(size(a))))
+    shifted = _translated(a, b)
+    if shifted is not None:
+        return replace(x, axes=(*rest, shifted))
     vectors = len(a) == len(b) == 1 and a[0].kind == b[0].kind == "V" and a[0].shift == b[0].shift == 0
     if vectors and a[0].size == b[0].size and a == b and not a[0].group.startswith("Sp"):
         return replace(x, axes=(*rest, (replace(a[0], kind="D"),)))
@@ -195,12 +206,24 @@ def diagonal_of(x: Type, i: int, j: int) -> Type:
     return replace(x, axes=(*rest, a))
 
 
+def _translated(a: Axis, b: Axis) -> Axis | None:
+    """The one of two axes along which numbers are translated, if nothing acts along the other."""
+    for axis, other in ((a, b), (b, a)):
+        if len(axis) == 1 and axis[0].kind == "c" and axis[0].shift != 0 and is_plain(other):
+            return axis
+    return None
+
+
 def diagonal(call: Call) -> Type:
     """diagonal; off the main diagonal only of plain axes."""
     x = call.tensor("self")
     i, j = call.axis("dim1", x), call.axis("dim2", x)
     if call.args["offset"] != 0 or size(x.axes[i]) != size(x.axes[j]):
         rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
+        shifted, offset = _translated(x.axes[i], x.axes[j]), call.args["offset"]
+        if shifted is not None and isinstance(offset, int) and size(shifted) == call.outs[0].shape[-1]:
+            if (offset >= 0) if shifted is x.axes[i] else (offset <= 0):  # it begins with the first number that is translated
+                return replace(x.type, axes=(*rest, shifted))
         for k in (i, j):
             if not is_plain(x.axes[k]):
                 raise Refused(f"a diagonal beside the main one of {show(x.axes[k])}")
@@ -226,6 +249,7 @@ def diag_embed(call: Call) -> Type:
     return replace(x.type, axes=tuple(rest))
 
 
+_OF_ONE = ("amax", "amin", "max", "min", "median", "prod", "logsumexp", "aminmax")  # of one number these are the number itself
 _STILL, _MOVED = ("var", "std"), ("amax", "amin", "aminmax", "max", "min", "median", "logsumexp")
 _SYMMETRIC = """amax.default amin.default aminmax.default prod.default prod.dim_int any.default any.dim any.dims all.default all.dim
 all.dims var.default var.dim var.correction std.default std.dim std.correction var_mean.default var_mean.dim var_mean.correction
