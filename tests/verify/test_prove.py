@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import catlearn as cl
+from catlearn.errors import BadClaim
 
 n = cl.dim("n")
 POINTS, TOKENS = cl.space(cl.S(n), cl.E(3)), cl.space(cl.S(n), 8)
@@ -241,6 +242,23 @@ def test_sampling_is_called_sampling() -> None:
     report = cl.verify.equivariant(quadratic, x, cl.R(), samples=20)
     assert report.verdict == "sampled" and not report and "comparisons" in report.reason
     assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), samples=20).verdict == "refuted"
+
+
+def test_a_search_for_a_counterexample_that_is_cut_off_says_so() -> None:
+    x = cl.space(cl.S(4))
+
+    def quadratic(x: Tensor) -> Tensor:
+        return (x * x).sum() - (x[:2] ** 2).sum() - (x[2:] ** 2).sum()
+
+    short = cl.verify.equivariant(quadratic, x, cl.R(), seconds=0)
+    assert short.verdict == "unknown" and short.reason.endswith("the search for a counterexample was cut off after 0 s")
+    for seconds in (None, 60.0):
+        whole = cl.verify.equivariant(quadratic, x, cl.R(), seconds=seconds)
+        assert whole.verdict == "unknown" and "cut off" not in whole.reason
+        assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), seconds=seconds).verdict == "refuted"
+    for seconds in (-1, float("nan"), True, "3"):
+        with pytest.raises(BadClaim, match="no time limit"):
+            cl.verify.equivariant(quadratic, x, cl.R(), seconds=seconds)  # type: ignore[arg-type]
 
 
 def test_the_example_of_the_design_is_proved_and_its_mutant_refuted() -> None:
