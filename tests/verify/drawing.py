@@ -130,7 +130,7 @@ class Trial:
         """None if the results have these types for all of the elements; else what is wrong."""
         still = self.results(None)
         for g in elements:
-            for type, moved, x in zip(types, self.results(g), still, strict=True):
+            for type, moved, x in zip(types, self.results(g), still, strict=False):  # of the first results, where the others may be tied
                 found = agrees(type, g, moved, x)
                 if found is not None:
                     return f"{found}, under the element {g.seed}"

@@ -178,13 +178,20 @@ rows(
     [{"self": T(s, k), "dims": d} for s in SHAPES for d in ([0], [-1], [0, -1] if len(s) > 1 else [0], []) for k in ("float", "index")],
 )
 rows("roll", [{"self": T(s, k), "shifts": [h], "dims": [d]} for s in SHAPES for d, h in ((0, 1), (-1, -1)) for k in ("float", "index")])
-rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False) + ONCE)
-rows("kthvalue", over(many=False, k=1))
+rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False) + ONCE + kinds(over(many=False), "index"))
+rows("kthvalue", over(many=False, k=1) + kinds(over(many=False, k=1), "index"))
 rows("argmax argmin", over(many=False))
-rows("sort", [{**a, "descending": True} for a in ALONG])
+rows("sort", [{**a, "descending": True} for a in ALONG + kinds(ALONG, "index")])
 rows("sort.stable argsort.stable", [{**a, "stable": True, "descending": False} for a in ALONG])
 rows("argsort", [{**a, "descending": False} for a in ALONG])
-rows("topk", [{**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "sorted": s} for a in ALONG for s in (True, False)])
+rows(
+    "topk",
+    [
+        {**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "sorted": s}
+        for a in ALONG + kinds(ALONG, "index")
+        for s in (True, False)
+    ],
+)
 rows("trace", [{"self": t(3, 3)}, {"self": t(2, 2)}, {"self": t(3, 5)}, {"self": t(5, 3)}])
 DIAGONALS = [
     ((2, 5), 0, 0, 1),
@@ -659,6 +666,19 @@ CONVOLVED = [
     ((2, 2, 5), (2, 1, 2), 2, 0, 1, 2),
     ((2, 3, 5), (4, 3, 2), 1, 0, 2, 1),
 ]
+TURN: Args = {"groups": 1, "dilation": [1]}
+rows(
+    "conv_transpose1d",
+    [
+        {"input": t(*s), "weight": w(s[-2], 2, 2), "bias": c, "stride": [st], "padding": [p], "output_padding": [0], **TURN}
+        for s, st, p in (((2, 3, 5), 1, 0), ((3, 3, 4), 2, 1), ((3, 5), 2, 0))
+        for c in (None, w(2))
+    ],
+)
+for dims in (2, 3):
+    more: Args = {"stride": [1, 2, 1][:dims], "padding": [0] * dims, "output_padding": [0] * dims, "groups": 1, "dilation": [1] * dims}
+    TURNED = [{"input": t(*s, *(2, 3, 2)[:dims]), "weight": w(2, 3, *(1, 2, 1)[:dims]), "bias": w(3), **more} for s in ((3, 2), (2,))]
+    rows(f"conv_transpose{dims}d.input", TURNED)
 rows(
     "conv1d",
     [

@@ -955,6 +955,9 @@ ORDERS: dict[str, Any] = {
 }
 
 
+KERNEL = ar(16.0).reshape(4, 2, 2)
+
+
 def grouped(q, k, v):
     return F.scaled_dot_product_attention(q[None], k[None], v[None], enable_gqa=True)[0]
 
@@ -1011,6 +1014,13 @@ SMALL: dict[str, Any] = {
     "pads of ones beside vectors": (lambda x: F.pad(x, (1, 1, 0, 2), value=1.0)[:, 1:4][4], sp(4, O(3)), O3),
     "pads that take away": (lambda x: F.pad(x, (-1, 1)), sp(S(4)), sp(S(4))),
     "pads around a cycle": (lambda x: F.conv1d(F.pad(x, (1, 1))[None, None], ar(3.0)[None, None])[0, 0], Z5, Z5),
+    "a transposed convolution along a cycle": (lambda x: F.conv_transpose1d(x[None, None], torch.ones(1, 1, 2))[0, 0, :5], Z5, Z5),
+    "a transposed convolution of channels": (lambda x: F.conv_transpose1d(x, KERNEL), sp(S(4), 5), R(2, 6)),
+    "a transposed convolution of vectors with a bias": (
+        lambda x: F.conv_transpose1d(x, KERNEL, torch.ones(2)),
+        sp(O(3), 4, 5),
+        sp(O(3), 2, 6),
+    ),
     "pads beside translated numbers": (lambda x: F.pad(x, (1, 0))[1:] * 2, sp(T3), sp(T3)),
 }
 

@@ -131,12 +131,13 @@ def normalised(call: Call) -> Type:
     return replace(found, zero=False)
 
 
-def positions(x: Type, d: int, first: Type) -> list[Typing]:
-    """Results of a selection along axis d: the entries, then where they stood, which no translation of all changes."""
+def positions(x: Type, d: int, first: Type, sure: int = 1) -> list[Typing]:
+    """Results of a selection along axis d: the entries, then where they stood, which no translation of all changes. Where several are
+    the same, the entries are known and their places are not; ``sure`` is 0 if the entries are not either."""
     axis, index = x.axes[d], Type(still(first, []).axes)
     if is_plain(axis):
         return typed(first, index)
-    return typed(first, replace(index, points=axis), assumes=NO_TIES)
+    return typed(first, replace(index, points=axis), assumes=NO_TIES, sure=sure)
 
 
 def extreme(call: Call) -> list[Typing]:
@@ -148,7 +149,8 @@ def extreme(call: Call) -> list[Typing]:
         axes = without(x.axes, [d], keep)
         return typed(replace(x.type, axes=axes), Type(tuple(constant(size(axis)) for axis in axes), zero=True))
     found = symmetric(still(x.type, [d]), [d], keep, "the largest entry")
-    return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep))) if x.rank else typed(found, found)
+    sure = 0 if call.op.startswith("aten.mode") else 1  # of two that are equally many, torch does not say which is given
+    return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep)), sure) if x.rank else typed(found, found)
 
 
 def argument(call: Call) -> list[Typing]:
