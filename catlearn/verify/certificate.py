@@ -203,7 +203,7 @@ def _read_axis(rows: Any) -> Axis:
         else:
             shift = _read_size(shift)
         pad = _ints(f.get("pad", [0, 0]))
-        if f["kind"] not in ("c", "*", "X", "V", "D", "+", "P") or len(pad) != 2:
+        if f["kind"] not in ("c", "*", "X", "V", "D", "+", "P", "=") or len(pad) != 2:
             raise BadCertificate(f"a factor of kind {f['kind']!r} with padding {pad}")
         parts = tuple(map(_read_axis, _is(f.get("parts", []), list, "parts")))
         found.append(Factor(f["kind"], _read_size(f["size"]), _is(f.get("group", ""), str, "group"), shift, parts, (pad[0], pad[1])))

@@ -30,6 +30,7 @@ from catlearn.verify.rules.constants import fixed
 from catlearn.verify.types import Factor, Refused, Type, fits, is_set, plain, size, trivial
 
 Range: TypeAlias = "tuple[int, int | None]"
+Fact: TypeAlias = "tuple[int, Type, frozenset[str]]"  # a wire, its type, and what is assumed for that
 _KINDS = {"X": ("S", "A", "Z"), "V": ("O", "SO", "Sp"), "c": ("T",)}
 _LABEL = re.compile(r"(?P<kind>[A-Za-z]+)\((?P<size>[^,]+)(, name='[^'\\]*')?\)\*?")
 SUBSET = "catlearn.subset"
@@ -112,14 +113,16 @@ def check(proof: Proof) -> str | None:
         wrong = _program(proof.program) or _claim(proof)
         if wrong is not None:
             return wrong
-        facts: list[tuple[int, Type]] = []
+        facts: list[Fact] = []
         used: set[str] = set()
         world, cache = acting(proof.claim), {}
         for k, step in enumerate(proof.steps):
-            new = _step(proof, step, facts, used, world, cache)
+            new = _step(proof, step, facts, world, cache)
             if isinstance(new, str):
                 return f"step {k}: {new}"
             facts += new
+            if step.of[0] == "node" and proof.program.nodes[step.of[1]].sizes:
+                used = used.union(*(needs for _, _, needs in new))
         if len(proof.outputs) != len(proof.program.outputs):
             return "the outputs are not all claimed"
         for k, (wire, fact) in enumerate(zip(proof.program.outputs, proof.outputs, strict=True)):
@@ -127,6 +130,7 @@ def check(proof: Proof) -> str | None:
                 return f"output {k} has no fact"
             if not fits(facts[fact][1], proof.claim.cod[k]):
                 return f"output {k} has the type {facts[fact][1]}, and {proof.claim.cod[k]} is claimed"
+            used |= facts[fact][2]
         still = {step.of for step in proof.steps if all(map(trivial, step.types))}
         still |= {
             ("node", k) for k, node in enumerate(proof.program.nodes) if node.op == SUBSET and ("node", k) in {s.of for s in proof.steps}
@@ -222,14 +226,13 @@ def wires_of(node: Node) -> list[Wire]:
     return found
 
 
-def _step(proof: Proof, step: Step, facts: list[tuple[int, Type]], used: set[str], world: tuple[Factor, ...],
-          cache: dict[Any, Any]) -> list[tuple[int, Type]] | str:  # fmt: skip
+def _step(proof: Proof, step: Step, facts: list[Fact], world: tuple[Factor, ...], cache: dict[Any, Any]) -> list[Fact] | str:
     """The facts of a step, or what is wrong with it."""
     what, place = step.of
     program = proof.program
     if what == "input" and 0 <= place < len(program.inputs) and len(step.types) == 1 and not step.premises:
         wire, type = program.inputs[place].wire, step.types[0]
-        return [(wire, type)] if _input(proof, place, type) else f"input {place} has not the type {type}"
+        return [(wire, type, frozenset())] if _input(proof, place, type) else f"input {place} has not the type {type}"
     if what != "node" or not 0 <= place < len(program.nodes):
         return f"{step.of} is neither an input nor a node"
     node = program.nodes[place]
@@ -243,13 +246,15 @@ def _step(proof: Proof, step: Step, facts: list[tuple[int, Type]], used: set[str
     key = shape_key(program, node, types)
     if key not in cache:
         try:
-            cache[key] = {t.types: t.assumes for t in typings(call_of(program, node, types, world))}
+            cache[key] = {t.types: t for t in typings(call_of(program, node, types, world))}
         except Refused as refused:
             return f"{node.op}: {refused}"
     if step.types not in cache[key]:
         return f"{node.op} does not have the types {', '.join(map(str, step.types))}"
-    used |= cache[key][step.types]
-    return list(zip(node.outs, step.types, strict=True))
+    before: frozenset[str] = frozenset().union(*(facts[p][2] for p in step.premises))
+    return [
+        (wire, type, before | cache[key][step.types].needs(k)) for k, (wire, type) in enumerate(zip(node.outs, step.types, strict=True))
+    ]
 
 
 def _input(proof: Proof, place: int, type: Type) -> bool:

@@ -25,7 +25,7 @@ from catlearn.verify.certificate import encode
 from catlearn.verify.faithful import check_same
 from catlearn.verify.kernel import Program, Proof, check
 from catlearn.verify.program import Exported, exported
-from catlearn.verify.refute import outputs, refutation
+from catlearn.verify.refute import TRIALS, outputs, refutation
 from catlearn.verify.report import Line, Report
 from catlearn.verify.rules import IN_DISTRIBUTION, NO_TIES
 from catlearn.verify.search import Failure, Search
@@ -33,7 +33,8 @@ from catlearn.verify.surviving import surviving
 from catlearn.verify.terms import term_program
 
 
-def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (), samples: int = 0) -> Report:
+def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (), samples: int = 0,
+                seconds: float | None = 60) -> Report:  # fmt: skip
     """Whether f(g · x) = g · f(x) for every element of the groups on ``dom`` and ``cod``.
 
     ``f`` is a module, a function of tensors, or a term. ``dom`` and ``cod`` have one wire for each tensor that goes in and comes out;
@@ -41,7 +42,8 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
     claims invariance. ``batch`` axes stand in front of every wire of numbers.
 
     The verdict is ``proved`` (with a certificate), ``refuted`` (with a counterexample), or ``unknown``. With ``samples``, what is unknown
-    is tried on so many random elements of each group, and ``sampled`` if none of them shows a difference: that is no proof.
+    is tried on so many random elements of each group, and ``sampled`` if none of them shows a difference: that is no proof. A
+    counterexample of what is not proved is sought for ``seconds`` at most (None: until all is tried); the reason says if time was up.
     Raises ``BadClaim`` if the spaces make no sense for f, and ``CannotTrace`` if ``torch.export`` cannot see its graph.
 
     >>> import catlearn as cl, torch
@@ -52,6 +54,8 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
     ('proved', False)
     """
     dom, cod = claims.checked(dom, cod)
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0):
+        raise BadClaim(f"seconds={seconds!r} is no time limit", next="give a number of seconds, or None for no limit")
     axes = (batch,) if not isinstance(batch, Sequence) else tuple(batch)
     clock = [time.perf_counter()]
     found, call, training = _program(f, dom, cod, axes)
@@ -70,7 +74,7 @@ def equivariant(f: Any, dom: Space, cod: Space, batch: Size | Sequence[Size] = (
     if isinstance(proof, Failure):
         where = found.sources[proof.node] if proof.node is not None else None
         report = replace(report, reason=proof.reason, where=where, surviving=surviving(found.program, *types))
-        return _refuted(report, call, dom, cod, axes, found.program, samples)
+        return _refuted(report, call, dom, cod, axes, found.program, samples, seconds)
     if wrong is not None:
         return replace(report, reason=f"the kernel does not accept what the search found: {wrong}")
     if NO_TIES in proof.claim.assumes:  # ties of numbers drawn at random come from the network, so the assumption would be empty
@@ -152,11 +156,13 @@ def _fits(program: Program, cod: tuple[Any, ...]) -> None:
 
 
 def _refuted(report: Report, f: Callable[..., Any], dom: Space, cod: Space, batch: tuple[Size, ...], program: Program,
-             samples: int) -> Report:  # fmt: skip
+             samples: int, seconds: float | None) -> Report:  # fmt: skip
     lower = _lower(program)
-    outcome = refutation(f, dom, cod, batch, lower, samples) if samples else refutation(f, dom, cod, batch, lower)
+    outcome = refutation(f, dom, cod, batch, lower, samples or TRIALS, seconds=seconds)
     if outcome.found is not None:
         return replace(report, verdict="refuted", counterexample=outcome.found)
+    if outcome.cut:
+        report = replace(report, reason=f"{report.reason}; the search for a counterexample was cut off after {seconds:g} s")
     if samples and outcome.compared >= samples:
         reason = f"{report.reason}; no difference in {outcome.compared} comparisons"
         return replace(report, verdict="sampled", reason=reason)
@@ -170,9 +176,9 @@ def _lower(program: Program) -> bool:
 
 def _stripped(proof: Proof) -> Proof:
     """The proof without entries of fixed tensors that no step looks at, so that it holds for other buffers too."""
-    from catlearn.verify.types import trivial
+    from catlearn.verify.types import forget
 
-    used = {proof.program.inputs[s.of[1]].wire for s in proof.steps if s.of[0] == "input" and not all(map(trivial, s.types))}
+    used = {proof.program.inputs[s.of[1]].wire for s in proof.steps if s.of[0] == "input" and any(t != forget(t) for t in s.types)}
     wires = tuple(v if k in used else replace(v, entries=None) for k, v in enumerate(proof.program.wires))
     return replace(proof, program=replace(proof.program, wires=wires))
 

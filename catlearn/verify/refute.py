@@ -8,6 +8,7 @@ less than float64. If outputs differ between two runs on the same input, the mod
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,26 +66,27 @@ class Counterexample:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A counterexample if one was found, and how many comparisons were made."""
+    """A counterexample if one was found, how many comparisons were made, and whether time was up before all of them were."""
 
     found: Counterexample | None
     compared: int
+    cut: bool = False
 
 
 def refutation(f: Callable[..., Any], dom: Space, cod: Space, batch: Sequence[Size], lower: bool = False, trials: int = TRIALS,
-               whole: bool = True) -> Outcome:  # fmt: skip
+               whole: bool = True, seconds: float | None = None) -> Outcome:  # fmt: skip
     """The search for a counterexample. ``lower``: f computes in less than float64 somewhere; ``trials``: random elements tried;
-    ``whole``: small whole numbers are tried as well, in which there are ties."""
-    compared = 0
+    ``whole``: small whole numbers are tried as well, in which there are ties; ``seconds``: how long it may take, None for no limit."""
+    compared, until = 0, float("inf") if seconds is None else time.monotonic() + seconds
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad():
         warnings.simplefilter("ignore")
         for sizes in _sizes(dom, batch):
             for seed in range(SEEDS) if whole else range(1, 4 * SEEDS):
                 for model, weights in _models(f, seed):
-                    outcome = _Trial(model, weights, dom, cod, sizes, lower).run(batch, seed, trials)
+                    outcome = _Trial(model, weights, dom, cod, sizes, lower, until).run(batch, seed, trials)
                     compared += outcome.compared
-                    if outcome.found is not None:
-                        return Outcome(outcome.found, compared)
+                    if outcome.found is not None or outcome.cut:
+                        return replace(outcome, compared=compared)
     return Outcome(None, compared)
 
 
@@ -140,6 +142,7 @@ class _Trial:
     cod: Space
     sizes: dict[str, int]
     lower: bool
+    until: float = float("inf")
 
     def run(self, batch: Sequence[Size], seed: int, trials: int) -> Outcome:
         """Tries one input under many elements."""
@@ -156,6 +159,8 @@ class _Trial:
         """All elements on one input, the simplest first."""
         compared = 0
         for kind, g in elements(self.dom, self.sizes, trials):
+            if time.monotonic() >= self.until:
+                return Outcome(None, compared, cut=True)
             found = self.differs(xs, kind, g)
             compared += found is not None
             if isinstance(found, Counterexample):
@@ -187,7 +192,7 @@ class _Trial:
         places = [(i, j) for i, x in enumerate(found.inputs) if x.is_floating_point() for j in range(x.numel())]
         for (i, j), value in product(places, (0.0, 1.0)):
             xs = [x.clone() for x in found.inputs]
-            if tried >= SHRINK or float(xs[i].view(-1)[j]) in (0.0, value):
+            if tried >= SHRINK or time.monotonic() >= self.until or float(xs[i].view(-1)[j]) in (0.0, value):
                 continue
             tried += 1
             xs[i].view(-1)[j] = value

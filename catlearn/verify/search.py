@@ -7,14 +7,14 @@ so a few are kept. Nothing here is trusted: what it finds is re-checked by the k
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from typing import Any
 
 from catlearn.verify.kernel import Claim, Program, Proof, Step, acting, call_of, shape_key, wires_of
 from catlearn.verify.rules import Typing, Value, typings
 from catlearn.verify.rules.constants import fixed
-from catlearn.verify.types import Factor, Refused, Type, dual, fits, plain
+from catlearn.verify.types import Factor, Refused, Type, constant, dual, fits, plain
 
 KEPT, TRIED = 6, 32  # types kept for a wire, combinations of them tried at a node
 
@@ -96,8 +96,8 @@ class Search:
             assumed = frozenset().union(*(self.facts[f].assumes for f in combination))
             for typing in found:
                 step = Step(("node", k), combination, typing.types)
-                for wire, type in zip(node.outs, typing.types, strict=True):
-                    self._add(Fact(wire, type, step, assumed | typing.assumes))
+                for place, (wire, type) in enumerate(zip(node.outs, typing.types, strict=True)):
+                    self._add(Fact(wire, type, step, assumed | typing.needs(place)))
         if all(self.about.get(w) for w in node.outs):
             self.refusals.pop(k, None)
 
@@ -119,7 +119,8 @@ class Search:
     def _proof(self, ends: list[int]) -> Proof:
         """The steps that the chosen facts need, in order, with facts numbered as the kernel does."""
         needed, stack = set(), [self.facts[f].step for f in ends]
-        stack += self._reads()
+        reads = self._reads()
+        stack += reads
         while stack:
             step = stack.pop()
             if step not in needed:
@@ -139,7 +140,8 @@ class Search:
             premises = tuple(number[self.facts[f].step, self.facts[f].wire] for f in step.premises)
             steps.append(Step(step.of, premises, step.types))
         outputs = tuple(number[self.facts[f].step, self.facts[f].wire] for f in ends)
-        assumes = frozenset().union(*(self.facts[f].assumes for f in ends))
+        read = [f.assumes for f in self.facts if f.step in reads]
+        assumes = frozenset().union(*(self.facts[f].assumes for f in ends), *read)
         return Proof(self.program, Claim(self.dom, self.cod, dict(self.program.dims), assumes), tuple(steps), outputs)
 
     def _reads(self) -> list[Step]:
@@ -166,8 +168,12 @@ def ancestors(program: Program, wires: Sequence[int]) -> set[int]:
 
 def invariants(value: Value, world: Sequence[Factor]) -> list[Type]:
     """The types under which a fixed tensor is invariant, other than the plain one."""
-    if value.entries is None or not 0 < len(value.shape) <= 3:
+    if value.entries is None:
         return []
+    same = Type(tuple(constant(n) for n in value.shape))
+    all_same = [t for t in (replace(same, zero=True), same) if fixed(value, t)][:1]
+    if all_same or not 0 < len(value.shape) <= 3:
+        return all_same
     kinds = list(world) + [Factor("V", f.size, dual(f.group)) for f in world if dual(f.group) != f.group]
     choices = [[plain(n), *((f,) for f in kinds if f.size == n)] for n in value.shape]
     signs = [(), *((f.group,) for f in world if f.group.startswith("O"))]

@@ -8,7 +8,8 @@ A tensor's axis is a product of *factors*, in row-major order (an axis of size 1
 * ``V``  coordinates of R^n on which a linear group acts: O(n), SO(n), Sp(n), or Sp(n)* by the inverse transpose;
 * ``D``  entries v_a w_a of two vectors of one orthogonal group, coordinate by coordinate: only its sum means something;
 * ``+``  a disjoint union of axes one after the other, as ``cat`` makes it;
-* ``P``  a cyclic axis extended periodically on both sides, as circular padding makes it.
+* ``P``  a cyclic axis extended periodically on both sides, as circular padding makes it;
+* ``=``  any axis of this size: an index that is 0 … n-1 along it picks the entries of an axis of n as they stand, whatever acts there.
 
 A factor with ``shift`` s gets s · t added by the translation t. The entries are plain numbers; or positions on a set (``points``),
 which are renamed with it; or zero everywhere; or multiplied by the determinants of the groups in ``sign``.
@@ -38,7 +39,7 @@ from catlearn.core.sizes import Poly, Size, divide, product
 from catlearn.errors import NotDivisible
 
 Axis: TypeAlias = "tuple[Factor, ...]"
-Mode: TypeAlias = Literal["fn", "add", "mul", "pick", "by", "zero", "or zero"]
+Mode: TypeAlias = Literal["fn", "add", "mul", "dot", "pick", "by", "zero", "or zero"]
 Shift: TypeAlias = "Size | Fraction"
 
 
@@ -61,7 +62,7 @@ class Factor:
         if self.kind == "+":
             return "(" + " + ".join(show(part) for part in self.parts) + ")"
         moved = f"{self.group}²" if self.kind == "D" else f"{self.group}~" if self.kind == "P" else self.group
-        base = {"c": str(self.size), "*": f"*{self.size}"}.get(self.kind, moved)
+        base = {"c": str(self.size), "*": f"*{self.size}", "=": f"={self.size}"}.get(self.kind, moved)
         return base if self.shift == 0 else f"{base}{'+t' if self.shift == 1 else f'+{self.shift}t'}"
 
 
@@ -104,6 +105,11 @@ def constant(n: Size) -> Axis:
     return () if n == 1 else (Factor("*", n),)
 
 
+def in_order(n: Size) -> Axis:
+    """The axis of an index that is 0 … n-1 along it."""
+    return (Factor("=", n),)
+
+
 def normal(factors: Sequence[Factor]) -> Axis:
     """The same axis in normal form: no factor of size 1, neighbouring plain factors in one, and constant ones likewise."""
     found: list[Factor] = []
@@ -136,6 +142,17 @@ def is_set(axis: Axis) -> bool:
 def entrywise(axis: Axis) -> bool:
     """Whether the group moves the entries along the axis without changing them, so that any function may be applied to each."""
     return all(f.kind in "c*X+P" and f.shift == 0 and all(map(entrywise, f.parts)) for f in axis)
+
+
+def united(axis: Axis) -> bool:
+    """Whether the axis may be a part of a union: nothing is translated along it, and no sum of products is waited for."""
+    return all(f.kind in "c*XVP+" and f.shift == 0 and all(map(united, f.parts)) for f in axis)
+
+
+def euclidean(axis: Axis) -> bool:
+    """Whether the sum of the squares along the axis stays the same: entries are permuted, vectors are turned."""
+    orthogonal = [f.kind in "c*X+" or (f.kind == "V" and not f.group.startswith("Sp")) for f in axis]
+    return all(good and f.shift == 0 and all(map(euclidean, f.parts)) for f, good in zip(axis, orthogonal, strict=True))
 
 
 def dual(group: str) -> str:
@@ -195,7 +212,8 @@ def _split(n: Size, by: Size) -> Size | None:
 def meet(a: Axis, b: Axis, mode: Mode) -> Axis:
     """The axis of a result whose entries are computed from entries of two tensors at the same place; ``Refused`` if there is none.
 
-    ``fn``: by any function; ``add``: by their sum; ``mul``: by their product; ``pick``: it is one of the two; ``by``: the entry of
+    ``fn``: by any function; ``add``: by their sum; ``mul``: by their product; ``dot``: by their product, of which only the sum along
+    the axis is used; ``pick``: it is one of the two; ``by``: the entry of
     a is taken or not as b says; ``zero``: the entry of a, to which b adds zero; ``or zero``: it is that of a, or zero, which b is.
     """
     left, right, found = list(a or constant(size(b))), list(b or constant(size(a))), []
@@ -241,7 +259,7 @@ def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
         return f  # the entry itself
     if first and mode == "or zero" and f.shift == 0:
         return f  # a translated number does not go together with one that stays 0
-    if mode == "mul" and f.kind in "VDP" and f.shift == 0:
+    if mode in ("mul", "dot") and f.kind in "VDP+" and f.shift == 0:
         return f
     if mode == "add" and f.kind == "c":
         return f  # a translated number plus a number is translated alike
@@ -251,12 +269,15 @@ def _alone(f: Factor, mode: Mode, first: bool) -> Factor:
 
 
 def _both(f: Factor, g: Factor, mode: Mode) -> Factor:
-    if mode == "mul" and f.kind == g.kind == "V" and f.size == g.size and f.group == dual(g.group) and f.shift == g.shift == 0:
+    if mode in ("mul", "dot") and f.kind == g.kind == "V" and f.size == g.size and f.group == dual(g.group) and f.shift == g.shift == 0:
         return replace(f, kind="D", group=f.group.removesuffix("*"))
     if mode == "add" and f.kind == g.kind == "c" and f.size == g.size and (f.shift == 0 or g.shift == 0 or f.group == g.group):
         return moved(f if f.shift else g, f.shift + g.shift)  # type: ignore[operator]
-    if f.kind == g.kind == "+" and len(f.parts) == len(g.parts) and f.shift == g.shift == 0:
-        return replace(f, parts=tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True)))
+    if f.kind == g.kind == "+" and [*map(size, f.parts)] == [*map(size, g.parts)] and f.shift == g.shift == 0:  # nothing is broadcast here
+        parts = tuple(meet(x, y, mode) for x, y in zip(f.parts, g.parts, strict=True))
+        if mode != "dot" and any(h.kind == "D" for part in parts for h in part):
+            raise Refused(f"the products of coordinates of {f} stand beside other numbers")
+        return replace(f, parts=parts)
     if moved(f, 0) != moved(g, 0) or (f.shift and g.shift and f.group != g.group):
         words = [f"a plain axis of {x.size}" if x.kind == "c" and x.shift == 0 else str(x) for x in (f, g)]
         raise Refused(f"{words[0]} meets {words[1]}")

@@ -258,13 +258,12 @@ def two_arguments(group: Any) -> cl.Space:
     return steerable(group)[0] @ cl.space(b, 1) @ cl.space(b, 1, group)
 
 
-SUMS = "true; missing rule: scalars and vectors side by side on one axis (a sum of representations of a linear group)"
 E3NN = [
-    Row("e3nn.Linear", "rotations", "unknown", *steerable(cl.SO(3)), SUMS, call=irreps),
-    Row("e3nn.Linear", "rotations and reflections", "unknown", *steerable(cl.O(3)), SUMS, call=irreps),
+    Row("e3nn.Linear", "rotations", "proved", *steerable(cl.SO(3)), call=irreps),
+    Row("e3nn.Linear", "rotations and reflections", "proved", *steerable(cl.O(3)), call=irreps),
     Row("e3nn.Linear", "permutations of the three coordinates", "proved", *steerable(cl.S(3)), call=irreps),
-    Row("e3nn.FullyConnectedTensorProduct", "rotations", "unknown", two_arguments(cl.SO(3)), steerable(cl.SO(3))[1], SUMS, call=irreps),
-    Row("e3nn.FullyConnectedTensorProduct", "rotations and reflections", "unknown", two_arguments(cl.O(3)), steerable(cl.O(3))[1], SUMS,
+    Row("e3nn.FullyConnectedTensorProduct", "rotations", "proved", two_arguments(cl.SO(3)), steerable(cl.SO(3))[1], call=irreps),
+    Row("e3nn.FullyConnectedTensorProduct", "rotations and reflections", "proved", two_arguments(cl.O(3)), steerable(cl.O(3))[1],
         call=irreps),
     Row("e3nn.FullyConnectedTensorProduct", "permutations of the three coordinates", "proved", two_arguments(cl.S(3)),
         steerable(cl.S(3))[1], call=irreps),

@@ -51,12 +51,17 @@ class Element:
     def matrix(self, f: Factor) -> Tensor:
         """How the linear part acts along a factor."""
         n = number(f.size)
-        if f.kind in "c*":
+        if f.kind in "c*=":
             return torch.eye(n, dtype=torch.float64)
         if f.kind == "+":
             return torch.block_diag(*(self.along(part) for part in f.parts))
         if f.kind == "P":
             return self._periodic(f)
+        how = re.match(r"(flip|roll by (-?\d+)) of ", f.group)
+        if how:
+            change = torch.eye(n, dtype=torch.float64)
+            change = change.flip(0) if how[1] == "flip" else change.roll(int(how[2]), 0)
+            return change @ self.matrix(replace(f, group=f.group[how.end() :])) @ change.mT
         label = f.group.removesuffix("*")
         key = ("g", label, n)
         if key not in self.known:
@@ -93,7 +98,7 @@ class Element:
         still = x.dtype
         y = x.to(torch.float64)
         for d, axis in enumerate(type.axes):
-            if axis and any(f.kind not in "c*" for f in axis):
+            if axis and any(f.kind not in "c*=" for f in axis):
                 m = self.along(axis)
                 moves = permutes(axis)  # entries are moved, so that nan and inf stay where they are
                 y = y.index_select(d, m.argmax(1)) if moves else torch.movedim(torch.tensordot(m, y, ([1], [d])), 0, d)  # type: ignore[arg-type]
@@ -165,7 +170,7 @@ def permutation(images: Sequence[int]) -> Tensor:
 
 def permutes(axis: Axis) -> bool:
     """Whether entries are only moved along an axis."""
-    return all(f.kind in "c*XP" or (f.kind == "+" and all(map(permutes, f.parts))) for f in axis)
+    return all(f.kind in "c*XP=" or (f.kind == "+" and all(map(permutes, f.parts))) for f in axis)
 
 
 def close(a: Tensor, b: Tensor) -> bool:
@@ -187,16 +192,23 @@ def unfolded(type: Type, x: Tensor) -> Tensor:
     return x.reshape([number(f.size) for axis in type.axes for f in axis] or [()][0])
 
 
+def ordered(x: Tensor, d: int) -> Tensor:
+    """The tensor of this shape that is 0, 1, 2, … along an axis."""
+    return torch.arange(x.shape[d], dtype=x.dtype).reshape([-1 if k == d else 1 for k in range(x.dim())]).expand_as(x)
+
+
 def check_form(type: Type, x: Tensor) -> None:
     """Whether a tensor is constant, zero, periodic where its type says so; ``NotOfType`` if it is not."""
     if type.zero and bool((x != 0).any()):
         raise NotOfType(f"not zero, as {type} says")
-    if not any(f.kind in "*P" for axis in type.axes for f in axis):
+    if not any(f.kind in "*P=" for axis in type.axes for f in axis):
         return
     wide = unfolded(type, x)
     for d, f in enumerate(f for axis in type.axes for f in axis):
         if f.kind == "*" and wide.numel() and not close(wide, wide.narrow(d, 0, 1).expand_as(wide)):
             raise NotOfType(f"not constant along {f} of {type}")
+        if f.kind == "=" and not close(wide, ordered(wide, d)):
+            raise NotOfType(f"not 0, 1, 2, … along {f} of {type}")
         if f.kind == "P":
             n = number(f.size) - sum(f.pad)
             again = [f.pad[0] + (p - f.pad[0]) % n for p in range(number(f.size))]
@@ -274,6 +286,8 @@ def sample(type: Type, kind: str, seed: int, high: int = 4) -> Sample:
     for f in (f for axis in lifted.axes for f in axis):
         if f.kind == "*" and f.size != 0:
             wide = wide.narrow(d, 0, 1).expand_as(wide)
+        if f.kind == "=":
+            wide = ordered(wide, d)
         if f.kind == "P":
             n = number(f.size) - sum(f.pad)
             wide = wide.index_select(d, torch.tensor([f.pad[0] + (p - f.pad[0]) % n for p in range(number(f.size))]))

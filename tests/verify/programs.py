@@ -10,20 +10,22 @@ left out. ``broken`` makes one random edit. ``claims`` are types that the moved 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from catlearn.verify.kernel import Given, Node, Program, Wire
-from catlearn.verify.rules import Value
+from catlearn.verify.rules import TABLE, Value, reduce
 from catlearn.verify.types import Axis, Factor, Type, dual, normal, plain
 from catlearn.verify.types import moved as translated
-from tests.verify.numeric import Element, Sample, agrees, apply, close, evaluate, kind_of, resolved, sample
+from tests.verify.numeric import LEAST, Element, Sample, agrees, apply, close, evaluate, kind_of, resolved, sample
+from tests.verify.probing import probe
 
 LARGE, MANY, GUIDES = 1e4, 300, 3
 LABELS = [
@@ -207,22 +209,33 @@ def truths(world: Sequence[Factor], xs: Sequence[Tensor], first: bool = True) ->
     """Types by which the first tensor moves to the others; the fullest only, or all."""
     kind = kind_of(xs[0])
     choices = [options(n, [f for f in world if kind == "float" or f.kind == "X"]) for n in xs[0].shape]
-    types = [Type(tuple(map(normal, axes))) for axes in product(*choices)][:400]
-    types.sort(key=lambda t: sum(is_plain for is_plain in (all(f.kind == "c" and f.shift == 0 for f in axis) for axis in t.axes)))
+    places = list(islice(product(*(range(len(axes)) for axes in choices)), 400))
+    types = [(Type(tuple(normal(axes[i]) for axes, i in zip(choices, at, strict=True))), at) for at in places]
+    types.sort(key=lambda t: sum(all(f.kind == "c" and f.shift == 0 for f in axis) for axis in t[0].axes))
     if kind == "index":
-        types = [replace(t, points=(f,)) for f in world if f.kind == "X" for t in types] + types
+        types = [(replace(t, points=(f,)), at) for f in world if f.kind == "X" for t, at in types] + types
     if kind == "float":
-        types += [replace(t, sign=(f.group,)) for f in world if f.group.startswith("O(") for t in types if not shifted(t)]
-    found = []
-    for t in types:
+        types += [(replace(t, sign=(f.group,)), at) for f in world if f.group.startswith("O(") for t, at in types if not shifted(t)]
+    g, found, likely = Element.of(0), list[Type](), dict[tuple[str, ...], Tensor]()
+    for t, at in types:
         bound = 10**9 if t.points is None else int(t.points[0].size)  # type: ignore[arg-type]
         if kind == "index" and (int(xs[0].max()) >= bound or int(xs[0].min()) < 0):
             continue
+        if t.points is None and not shifted(t):
+            if t.sign not in likely:
+                likely[t.sign] = probe(choices, xs[0], xs[1], g, det(g, t.sign))
+            if not likely[t.sign][at]:
+                continue
         if all(agrees(t, Element.of(k), x, xs[0]) is None for k, x in enumerate(xs[1:])):
             found.append(t)
             if first:
                 break
     return found
+
+
+def det(g: Element, sign: tuple[str, ...]) -> float:
+    """By what the determinants in front multiply."""
+    return math.prod(float(g.act(Type((), sign=(label,)), torch.ones((), dtype=torch.float64))) for label in sign)
 
 
 def shifted(t: Type) -> bool:
@@ -243,6 +256,19 @@ def refuted(case: Case, elements: int = 200) -> str | None:
             if wrong is not None:
                 return f"{wrong}, under the element {k}"
     return None
+
+
+def tied(case: Case, elements: int = 200) -> bool:
+    """Whether two entries are the same where the place of one is asked for, so that a proof that assumes that none are says nothing."""
+    for k in range((elements + 19) // 20):
+        wires = evaluate(case.program, [s.at() for s in case.samples(k)])
+        for node in case.program.nodes:
+            if TABLE.get(node.op) in (reduce.extreme, reduce.argument, reduce.sorting, reduce.argsorting):
+                x = wires[node.args["self"].place].double()
+                apart = x.movedim(int(node.args["dim"]), -1).sort().values.diff() if x.dim() else x
+                if x.dim() and bool((apart.abs() < LEAST).any()):
+                    return True
+    return False
 
 
 # -- making them -----------------------------------------------------------------------------------------------------
@@ -307,4 +333,4 @@ def generate(seed: int) -> Case:
             return edited
 
 
-__all__ = ["Case", "Draft", "generate", "refuted", "truths"]
+__all__ = ["Case", "Draft", "generate", "refuted", "tied", "truths"]

@@ -152,36 +152,59 @@ def over(*names: str, many: bool = True, **more: Any) -> list[Args]:
     return [{**args, **more} for args in found]
 
 
+ONCE: list[Args] = [{"self": t(3, 1, 2), "dim": 1, "keepdim": keep} for keep in (False, True)]
+ALONE: list[Args] = [{**args, "dim": [1]} for args in ONCE]
 FREE = [{"self": t(*s)} for s in [*SHAPES, ()]]
-rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", [*over(), {"self": t(3, 2), "dim": []}])
-rows("prod.dim_int any.dim all.dim", over(many=False))
+rows("sum.dim_IntList mean.dim amax amin any.dims all.dims logsumexp nansum", [*over(), *ALONE, {"self": t(3, 2), "dim": []}])
+rows("prod.dim_int any.dim all.dim", over(many=False) + ONCE)
 rows("aminmax", over(many=False) + FREE)
 rows("var.dim std.dim var_mean.dim", over(unbiased=True))
 rows("var.correction std.correction var_mean.correction std_mean.correction", over(correction=0))
 rows("count_nonzero.dim_IntList", [{"self": t(*s), "dim": [0]} for s in SHAPES])
-rows("linalg_vector_norm", over(ord=2) + over(ord=1) + [{"self": t(2, 3), "ord": 2, "dim": None, "keepdim": False}])
+rows(
+    "linalg_vector_norm",
+    [*over(ord=2), *over(ord=1), *({"self": t(2, n), "ord": 2, "dim": d, "keepdim": False} for n, d in ((3, None), (5, [1]), (6, [1])))],
+)
 rows("norm.Scalar", [{"self": t(*s), "p": p} for s in SHAPES for p in (2, 1)])
 rows("norm.ScalarOpt_dim", over(p=2) + over(p=None) + over(p=3))
 rows("norm.ScalarOpt_dim_dtype", over(p=2))
 rows("norm.ScalarOpt_dtype", [{"self": t(*s), "p": 2} for s in SHAPES])
 rows("frobenius_norm.dim", over())
-ALONG = [{"self": t(*s), "dim": d} for s in SHAPES for d in (0, -1)]
+ALONG = [{"self": t(*s), "dim": d} for s in SHAPES for d in (0, -1)] + [{"self": t(2, 1, 5), "dim": 1}]
 rows("softmax.int log_softmax.int special_softmax cumprod logcumsumexp cummax cummin cumsum", ALONG)
 rows("_softmax _log_softmax", [{**a, "half_to_float": False} for a in ALONG])
 rows(
     "flip",
     [{"self": T(s, k), "dims": d} for s in SHAPES for d in ([0], [-1], [0, -1] if len(s) > 1 else [0], []) for k in ("float", "index")],
 )
-rows("roll", [{"self": T(s, k), "shifts": [1], "dims": [d]} for s in SHAPES for d in (0, -1) for k in ("float", "index")])
-rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False))
-rows("kthvalue", over(many=False, k=1))
+rows("roll", [{"self": T(s, k), "shifts": [h], "dims": [d]} for s in SHAPES for d, h in ((0, 1), (-1, -1)) for k in ("float", "index")])
+rows("max.dim min.dim median.dim nanmedian.dim mode", over(many=False) + ONCE + kinds(over(many=False), "index"))
+rows("kthvalue", over(many=False, k=1) + kinds(over(many=False, k=1), "index"))
 rows("argmax argmin", over(many=False))
-rows("sort", [{**a, "descending": True} for a in ALONG])
+rows("sort", [{**a, "descending": True} for a in ALONG + kinds(ALONG, "index")])
 rows("sort.stable argsort.stable", [{**a, "stable": True, "descending": False} for a in ALONG])
 rows("argsort", [{**a, "descending": False} for a in ALONG])
-rows("topk", [{**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "sorted": s} for a in ALONG for s in (True, False)])
+rows(
+    "topk",
+    [
+        {**a, "k": 1 + (a["self"].shape[a["dim"]] > 1), "largest": True, "sorted": s}
+        for a in ALONG + kinds(ALONG, "index")
+        for s in (True, False)
+    ],
+)
 rows("trace", [{"self": t(3, 3)}, {"self": t(2, 2)}, {"self": t(3, 5)}, {"self": t(5, 3)}])
-DIAGONALS = [((3, 3), 0, 0, 1), ((2, 3, 3), 0, -2, -1), ((3, 2, 3), 0, 0, 2), ((3, 4, 4), 1, 1, 2), ((4, 6), 0, 0, 1), ((2, 3, 5), 0, 1, 2)]
+DIAGONALS = [
+    ((2, 5), 0, 0, 1),
+    ((5, 3), -1, 0, 1),
+    ((3, 4), 1, -2, -1),
+    ((2, 3, 2), 0, 0, 2),
+    ((3, 3), 0, 0, 1),
+    ((2, 3, 3), 0, -2, -1),
+    ((3, 2, 3), 0, 0, 2),
+    ((3, 4, 4), 1, 1, 2),
+    ((4, 6), 0, 0, 1),
+    ((2, 3, 5), 0, 1, 2),
+]
 rows("diagonal diagonal_copy", [{"self": t(*s), "offset": o, "dim1": i_, "dim2": j} for s, o, i_, j in DIAGONALS])
 rows(
     "diag_embed",
@@ -197,7 +220,7 @@ rows(
         )
     ],
 )
-rows("tril triu", [{"self": t(*s), "diagonal": 0} for s in ((3, 3), (2, 3, 3), (4, 2, 1))])
+rows("tril triu", [{"self": t(*s), "diagonal": 0} for s in ((3, 3), (2, 3, 3), (4, 2, 1), (2, 1, 4))])
 
 # -- contractions ----------------------------------------------------------------------------------------------------
 rows(
@@ -220,6 +243,8 @@ rows(
             ("ii->i", (3, 3)),
             ("bii->b", (2, 3, 3)),
             ("bii,i->b", (2, 3, 3), (3,)),
+            ("ij,kj->ik", (2, 5), (4, 5)),
+            ("ij,kj->ijk", (2, 5), (4, 5)),
         )
     ],
 )
@@ -283,13 +308,35 @@ rows(
         )
     ],
 )
-Q = [((4, 3), (5, 3), (5, 2)), ((4, 3), (4, 3), (4, 3)), ((2, 4, 3), (2, 4, 3), (2, 4, 3)), ((3, 3), (3, 3), (3, 3))]
+Q = [
+    ((4, 3), (5, 3), (5, 2)),
+    ((4, 3), (4, 3), (4, 3)),
+    ((2, 4, 3), (2, 4, 3), (2, 4, 3)),
+    ((3, 3), (3, 3), (3, 3)),
+    ((2, 4, 3), (2, 1, 3), (2, 1, 2)),
+    ((4, 3), (1, 3), (1, 3)),
+]
+GROUPED = [
+    ((1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 3)),
+    ((2, 6, 3, 2), (2, 3, 4, 2), (2, 3, 4, 3)),
+    ((1, 4, 3, 3), (1, 2, 1, 3), (1, 2, 1, 3)),
+]
+MASKS: list[tuple[Any, bool]] = [(None, False), (b, False), (t, False), (None, True)]
 rows(
     "scaled_dot_product_attention",
     [
-        {"query": t(*q), "key": t(*k), "value": t(*v), "attn_mask": m, "dropout_p": 0.0, "is_causal": c, "enable_gqa": False}
-        for q, k, v in Q
-        for m, c in ((None, False), (b(q[-2], k[-2]), False), (t(q[-2], k[-2]), False), (None, True))
+        {
+            "query": t(*q),
+            "key": t(*k),
+            "value": t(*v),
+            "attn_mask": m and m(q[-2], k[-2]),
+            "dropout_p": 0.0,
+            "is_causal": c,
+            "enable_gqa": g,
+        }
+        for shapes, g in ((Q, False), (GROUPED, True))
+        for q, k, v in shapes
+        for m, c in MASKS
     ],
 )
 rows(
@@ -448,7 +495,7 @@ PADS = [
 PADS += (
     [((3,), [1, 1], "constant", v) for v in (None, 0.0, 1.5)]
     + [((4, 3), [0, 0, 1, 0], "constant", v) for v in (None, 2.0)]
-    + [((2, 3, 3), [1, 0], "circular", None)]
+    + [((2, 3, 3), [1, 0], "circular", None), ((3, 4), [1, 1, 0, 2], "constant", 1.0), ((3, 4), [1, 1, 0, 2], "constant", 0.0)]
 )
 NARROWED = [((3,), 0, 0, 3), ((5, 3), 0, 0, 2), ((5,), 0, 1, 4), ((3, 5), -1, 2, 3), ((6, 2), 0, 2, 2)]
 rows("narrow", [{"self": T(s, k), "dim": d, "start": x, "length": n} for s, d, x, n in NARROWED for k in ("float", "index")])
@@ -478,7 +525,11 @@ rows(
     "embedding", [{"weight": t(*s), "indices": x} for s, x in (((4, 3), i(4, 5)), ((4, 3), i(4, 2, 3)), ((3, 3), i(3)), ((6, 2), i(6, 4)))]
 )
 rows(
-    "index_select", [{"self": t(*s), "dim": d, "index": x} for s, d, x in (((4, 3), 0, i(4, 5)), ((2, 3), -1, i(3, 3)), ((3, 3), 1, i(3)))]
+    "index_select",
+    [
+        {"self": t(*s), "dim": d, "index": x}
+        for s, d, x in (((4, 3), 0, i(4, 5)), ((2, 3), -1, i(3, 3)), ((3, 3), 1, i(3)), ((5, 3), 1, i(3, 3)))
+    ],
 )
 rows(
     "gather",
@@ -488,6 +539,7 @@ rows(
             ((4, 3), 0, i(4, 2, 3)),
             ((2, 3), -1, i(3, 2, 3)),
             ((3, 3), 1, i(3, 3, 3)),
+            ((4, 2), 0, i(4, 4, 2)),
             ((4,), 0, i(4, 5)),
             ((4, 3), 0, i(4, 2, 2)),
         )
@@ -525,6 +577,8 @@ rows(
 WRITTEN = [
     ((4, 3), [i(4, 5)], (5, 3)),
     ((3, 3), [i(3, 3)], (3, 3)),
+    ((3, 2), [i(3, 3)], (2,)),
+    ((4,), [i(4, 4)], (4,)),
     ((4, 3), [i(4, 2), i(3, 2)], (2,)),
     ((4, 3), [i(4, 5)], (3,)),
     ((4, 3), [i(4, 5)], ()),
@@ -612,6 +666,19 @@ CONVOLVED = [
     ((2, 2, 5), (2, 1, 2), 2, 0, 1, 2),
     ((2, 3, 5), (4, 3, 2), 1, 0, 2, 1),
 ]
+TURN: Args = {"groups": 1, "dilation": [1]}
+rows(
+    "conv_transpose1d",
+    [
+        {"input": t(*s), "weight": w(s[-2], 2, 2), "bias": c, "stride": [st], "padding": [p], "output_padding": [0], **TURN}
+        for s, st, p in (((2, 3, 5), 1, 0), ((3, 3, 4), 2, 1), ((3, 5), 2, 0))
+        for c in (None, w(2))
+    ],
+)
+for dims in (2, 3):
+    more: Args = {"stride": [1, 2, 1][:dims], "padding": [0] * dims, "output_padding": [0] * dims, "groups": 1, "dilation": [1] * dims}
+    TURNED = [{"input": t(*s, *(2, 3, 2)[:dims]), "weight": w(2, 3, *(1, 2, 1)[:dims]), "bias": w(3), **more} for s in ((3, 2), (2,))]
+    rows(f"conv_transpose{dims}d.input", TURNED)
 rows(
     "conv1d",
     [

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import catlearn as cl
+from catlearn.errors import BadClaim
 
 n = cl.dim("n")
 POINTS, TOKENS = cl.space(cl.S(n), cl.E(3)), cl.space(cl.S(n), 8)
@@ -241,6 +242,52 @@ def test_sampling_is_called_sampling() -> None:
     report = cl.verify.equivariant(quadratic, x, cl.R(), samples=20)
     assert report.verdict == "sampled" and not report and "comparisons" in report.reason
     assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), samples=20).verdict == "refuted"
+
+
+def test_a_search_for_a_counterexample_that_is_cut_off_says_so() -> None:
+    x = cl.space(cl.S(4))
+
+    def quadratic(x: Tensor) -> Tensor:
+        return (x * x).sum() - (x[:2] ** 2).sum() - (x[2:] ** 2).sum()
+
+    short = cl.verify.equivariant(quadratic, x, cl.R(), seconds=0)
+    assert short.verdict == "unknown" and short.reason.endswith("the search for a counterexample was cut off after 0 s")
+    for seconds in (None, 60.0):
+        whole = cl.verify.equivariant(quadratic, x, cl.R(), seconds=seconds)
+        assert whole.verdict == "unknown" and "cut off" not in whole.reason
+        assert cl.verify.equivariant(lambda x: x[0], x, cl.R(), seconds=seconds).verdict == "refuted"
+    for seconds in (-1, float("nan"), True, "3"):
+        with pytest.raises(BadClaim, match="no time limit"):
+            cl.verify.equivariant(quadratic, x, cl.R(), seconds=seconds)  # type: ignore[arg-type]
+
+
+def test_what_is_sorted_needs_no_assumption_and_where_it_stood_does() -> None:
+    x = cl.space(cl.S(n), 3)
+    for f in (lambda x: x.sort(0).values[0] + x.max(0).values, lambda x: x.median(0)[0], lambda x: x.topk(2, 0)[0].sum(0)):
+        report = cl.verify.equivariant(f, x, cl.R(3))
+        assert report and report.assumptions == ("exact real arithmetic",)
+    place = cl.verify.equivariant(lambda x: x.index_select(0, x.argmax(0)), x, cl.R(3, 3))
+    both = cl.verify.equivariant(lambda x: (x.sort(0)[0], x.index_select(0, x.sort(0)[1][0])), x, cl.R(n, 3) @ cl.R(3, 3))
+    assert place and both and all("no ties in what is sorted or selected" in r.assumptions for r in (place, both))
+
+
+class Added(nn.Module):
+    def __init__(self, fixed: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("fixed", fixed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.get_buffer("fixed")
+
+
+def test_fixed_numbers_that_are_all_the_same_are_so_for_every_set() -> None:
+    x, vectors = cl.space(cl.S(4), 3), cl.space(4, cl.O(3))
+    same, other = Added(torch.full((4, 3), 2.0)), Added(torch.arange(12.0).view(4, 3))
+    report = cl.verify.equivariant(same, x, x)
+    assert report and cl.verify.check(report.certificate or {}, same) and not cl.verify.check(report.certificate or {}, other)
+    assert cl.verify.equivariant(Added(torch.zeros(4, 3)), vectors, vectors)
+    for module, space in ((same, vectors), (other, x), (other, vectors)):
+        assert cl.verify.equivariant(module, space, space).verdict == "refuted"
 
 
 def test_the_example_of_the_design_is_proved_and_its_mutant_refuted() -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ELEMENTS = [Element.of(k) for k in range(5)]
 OURS = {"catlearn.subset", "catlearn.equivariant.default"}  # no operators of torch; tested in test_masks and test_equivariant_boxes
 PLAIN_ONLY = {"rand", "randn", "randperm", "randint", "scalar_tensor"}  # nothing acts on what they make
-TRIALS, ENOUGH = 80, 5
+TRIALS = 60
 ROWS = sorted(set(TABLE) - OURS)
 
 
@@ -60,14 +60,13 @@ def test_no_two_families_have_a_row_for_the_same_operator() -> None:
 @pytest.mark.parametrize("op", ROWS)
 def test_what_a_row_says_is_true(op: str) -> None:
     held = 0
-    for k in range(TRIALS):
+    for k in range(max(TRIALS, 3 * len(SPECIAL[op]))):
         found = tried(op, k)
         for typing in found.typings() if found else []:
-            if found and acted(found, typing.types) and not skipped(found, typing):
-                assert found.wrong(typing.types, ELEMENTS) is None, (found.call, typing)
+            types = typing.types[: typing.sure] if found and skipped(found, typing) else typing.types
+            if found and types and acted(found, types):
+                assert found.wrong(types, ELEMENTS) is None, (found.call, typing)
                 held += 1
-        if held >= ENOUGH:
-            return
     alone = op.split(".")[1] in PLAIN_ONLY
     assert held or alone or _accepts(op), "the row was never tried on anything that moves"
 
@@ -185,6 +184,14 @@ FALSE: dict[str, tuple[str, dict[str, Any], Type]] = {
         {"self": arg(BOTH), "other": 1.5, "alpha": 1},
         Type(((BOTH,),)),
     ),
+    "a norm of a periodic axis in a union": (
+        "aten.linalg_vector_norm.default",
+        {"self": arg(Factor("+", 6, parts=((Factor("P", 5, "Z(3)", pad=(1, 1)),), plain(1)))), "ord": 2, "dim": None, "keepdim": False},
+        Type(()),
+    ),
+    "a softmax of scalars and a vector": ("aten.softmax.int", {"self": arg(BOTH), "dim": 0}, Type(((BOTH,),))),
+    "a sum over scalars and a vector": ("aten.sum.default", {"self": arg(BOTH)}, Type(())),
+    "the square of scalars and a vector": ("aten.square.default", {"self": arg(BOTH)}, Type(((BOTH,),))),
     "as many classes as the data show": (
         "aten.one_hot.default",
         {"self": arg(plain(5), kind="index", points=(S3,)), "num_classes": -1},

@@ -7,11 +7,11 @@ universal one: if nothing acts on its arguments, nothing acts on its results.
 from __future__ import annotations
 
 from catlearn.errors import NotDivisible
-from catlearn.verify.rules import constants, contract, extra, index, joins, layers, networks, pointwise, reduce, shape
+from catlearn.verify.rules import attention, constants, contract, extra, index, joins, layers, networks, order, pointwise, reduce, shape
 from catlearn.verify.rules.call import ASSUMPTIONS, IN_DISTRIBUTION, NO_TIES, Call, Rule, Typed, Typing, Value, plain_type
 from catlearn.verify.types import Refused, Type, trivial
 
-_FAMILIES = (pointwise, reduce, contract, shape, joins, index, networks, constants, layers, extra)
+_FAMILIES = (pointwise, reduce, order, contract, attention, shape, joins, index, networks, constants, layers, extra)
 TABLE: dict[str, Rule] = {name: rule for family in _FAMILIES for name, rule in family.ROWS.items()}
 
 

@@ -79,10 +79,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Typing:
-    """One typing of a node's results, and what has to be assumed for it."""
+    """One typing of a node's results, and what has to be assumed for it; the first ``sure`` of them have their types without that."""
 
     types: tuple[Type, ...]
     assumes: frozenset[str] = field(default_factory=frozenset)
+    sure: int = 0
+
+    def needs(self, place: int) -> frozenset[str]:
+        """What has to be assumed for the type of one result."""
+        return self.assumes if place >= self.sure else frozenset()
 
 
 Rule: TypeAlias = Callable[[Call], "Sequence[Typing] | Type"]
@@ -92,9 +97,9 @@ IN_DISTRIBUTION = "random entries compared in distribution"
 ASSUMPTIONS = (NO_TIES, IN_DISTRIBUTION)
 
 
-def typed(*types: Type, assumes: str | None = None) -> list[Typing]:
+def typed(*types: Type, assumes: str | None = None, sure: int = 0) -> list[Typing]:
     """One typing."""
-    return [Typing(types, frozenset((assumes,) if assumes else ()))]
+    return [Typing(types, frozenset((assumes,) if assumes else ()), sure)]
 
 
 def plain_type(value: Value) -> Type:

@@ -1,8 +1,8 @@
 """Tensors that are made, not computed: constant ones, the numbers 0 … n-1, the unit matrix, and small fixed tensors.
 
-A fixed tensor has every type under which it is exactly invariant. For a finite group this is checked on generators, for a Lie group on
-a basis of its Lie algebra and one element of each component (Hall, *Lie Groups, Lie Algebras, and Representations*, 2nd ed., 2015,
-theorem 3.20 and corollary 3.47), in rational arithmetic.
+A fixed tensor is constant along an axis, or zero, if its entries are; and it has every type under which it is exactly invariant. For a
+finite group this is checked on generators, for a Lie group on a basis of its Lie algebra and one element of each component (Hall, *Lie
+Groups, Lie Algebras, and Representations*, 2nd ed., 2015, theorem 3.20 and corollary 3.47), in rational arithmetic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import product
 
 from catlearn.verify.rules.call import Call, Rule, Typed, Typing, Value, typed
-from catlearn.verify.types import Factor, Refused, Type, constant, dual, plain
+from catlearn.verify.types import Factor, Refused, Type, constant, dual, in_order, plain
 
 Matrix = list[list[Fraction]]
 
@@ -26,11 +26,12 @@ def filled(call: Call) -> Type:
 
 
 def counted(call: Call) -> list[Typing]:
-    """arange: plain numbers; the numbers 0 … n-1 are also the positions on any set of n, each at its own place."""
+    """arange: plain numbers; the numbers 0 … n-1 are also the positions on any set of n, each at its own place, and on any other axis."""
     n = call.outs[0].shape[0]
     found = typed(Type((plain(n),)))
     if call.get("start", 0) == 0 and call.get("step", 1) == 1 and call.outs[0].kind == "index":
         found += [Typing((Type(((f,),), points=(f,)),)) for f in call.world if f.kind == "X" and f.size == n]
+        found += [Typing((Type((in_order(n),), points=in_order(n)),))] if n not in (0, 1) else []
     return found
 
 
@@ -56,12 +57,17 @@ def fixed(value: Value, type: Type) -> bool:
     """Whether a tensor with these entries is exactly invariant under everything that acts by the type."""
     if value.entries is None or not all(isinstance(n, int) for n in value.shape) or type.points is not None:
         return False
-    if type.shape != value.shape or any(len(axis) > 1 or (axis and axis[0].kind not in "cVX") for axis in type.axes):
+    if type.shape != value.shape or any(len(axis) > 1 or (axis and axis[0].kind not in "cVX*") for axis in type.axes):
         return False
-    if type.zero or any(f.shift != 0 or (f.kind == "c" and f.group) for axis in type.axes for f in axis):
+    if any(f.shift != 0 or (f.kind == "c" and f.group) for axis in type.axes for f in axis):
         return False
     entries = {place: Fraction(x) for place, x in zip(product(*map(range, value.shape)), value.entries, strict=True)}  # type: ignore[arg-type]
-    labels = {f.group.removesuffix("*"): f.size for axis in type.axes for f in axis if f.kind != "c"}
+    if type.zero and (value.kind == "bool" or any(entries.values())):
+        return False
+    for d, axis in enumerate(type.axes):
+        if axis and axis[0].kind == "*" and any(x != entries[(*k[:d], 0, *k[d + 1 :])] for k, x in entries.items()):
+            return False
+    labels = {f.group.removesuffix("*"): f.size for axis in type.axes for f in axis if f.kind in "VX"}
     return set(type.sign) <= set(labels) and all(_invariant(entries, type, label, int(n)) for label, n in labels.items())  # type: ignore[arg-type]
 
 

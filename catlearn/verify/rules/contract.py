@@ -1,4 +1,4 @@
-"""Contractions: matrix products, einsum, linear layers, attention. One mechanism: index notation.
+"""Contractions: matrix products, einsum, linear layers. One mechanism: index notation.
 
 Axes that share a letter are multiplied entry by entry (``meet`` in mode ``mul``); letters that do not come out are summed. A vector
 met by a vector of the same orthogonal group is what the sum removes (v · w); a vector alone cannot be summed.
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
-from catlearn.verify.rules.call import IN_DISTRIBUTION, Call, Rule, Typed, Typing, require_entrywise, require_plain, typed, typed_of, varied
+from catlearn.verify.rules.call import Call, Rule, Typed, require_entrywise, require_plain, typed_of
 from catlearn.verify.rules.pointwise import number, sum_of, times
 from catlearn.verify.rules.reduce import require_set, summed
-from catlearn.verify.types import Axis, Factor, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
+from catlearn.verify.types import Axis, Factor, Mode, Refused, Type, constant, is_plain, meet, numbers, plain, show, size
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -37,7 +37,8 @@ def contract(operands: Sequence[tuple[str, Type]], out: str) -> Type:
         found = [type.axes[letters.index(letter)] for letters, type in operands if letter in letters]
         if len(found) < len(operands):
             found.append(constant(n))  # type: ignore[arg-type]  # an operand without the letter is constant along it
-        axes[letter] = reduce(lambda x, y: meet(x, y, "mul"), found)
+        mode: Mode = "mul" if letter in out else "dot"
+        axes[letter] = reduce(lambda x, y, how=mode: meet(x, y, how), found)
     zero = any(type.zero for _, type in operands)
     sign: set[str] = set()
     for _, type in operands:
@@ -136,41 +137,6 @@ def tensordot(call: Call) -> Type:
         b[j % y.rank] = a[i % x.rank]
     shared = set(a) & set(b)
     return contract([("".join(a), x.type), ("".join(b), y.type)], "".join(z for z in [*a, *b] if z not in shared))
-
-
-def attention(call: Call) -> list[Typing]:
-    """softmax(q kᵀ + mask) v: positions of keys are summed, so any set may act on them; a causal mask knows their order."""
-    q, k, v, mask = call.tensor("query"), call.tensor("key"), call.tensor("value"), call.get("attn_mask")
-    if call.get("enable_gqa"):
-        raise Refused("grouped heads in attention have no rule yet")
-    batch = LETTERS[: q.rank - 2]
-    if not q.rank == k.rank == v.rank:
-        raise Refused("queries, keys and values of different ranks")
-    scores = contract([(batch + "xe", q.type), (batch + "ye", k.type)], batch + "xy")
-    if scores.sign or scores.zero:
-        scores = Type(tuple(numbers(replace(scores, zero=False), "attention").axes))
-    if mask is not None:
-        scores = Type(tuple(_both(scores, numbers(mask.type, "a mask"))))
-    for axis in scores.axes:
-        require_entrywise(axis, "a softmax")
-    require_set(scores.axes[-1], "a softmax")
-    if call.get("is_causal"):
-        require_plain(scores.axes[-1], "a causal mask")
-        require_plain(scores.axes[-2], "a causal mask")
-    dropped = call.get("dropout_p", 0) != 0
-    keeps = mask is None and not call.get("is_causal") and not dropped
-    shifts = [f.shift for f in v.axes[-1]]
-    bare = Type((*v.axes[:-1], tuple(replace(f, shift=0) for f in v.axes[-1])), sign=v.type.sign) if keeps and any(shifts) else v.type
-    found = contract([(batch + "xy", scores), (batch + "yf", bare)], batch + "xf")
-    if keeps and any(shifts):  # the weights of a row add up to one, so a translation of all values comes out
-        found = replace(found, axes=(*found.axes[:-1], v.axes[-1]))
-    return typed(varied(found) if dropped else found, assumes=IN_DISTRIBUTION if dropped else None)
-
-
-def _both(scores: Type, mask: Type) -> tuple[Axis, ...]:
-    rank = len(scores.axes)
-    axes = ((),) * (rank - len(mask.axes)) + mask.axes
-    return tuple(meet(a, b, "fn") for a, b in zip(scores.axes, axes, strict=True))
 
 
 def cdist(call: Call) -> Type:
@@ -283,7 +249,6 @@ ROWS: dict[str, Rule] = {
     **{f"aten.{name}.default": plus_product for name in ("addmm", "baddbmm", "addmv")},
     "aten.outer.default": outer,
     "aten.tensordot.default": tensordot,
-    "aten.scaled_dot_product_attention.default": attention,
     "aten.cdist.default": cdist,
     **{f"aten.{name}.default": cross for name in ("cross", "linalg_cross")},
     **{f"aten.{name}.default": determinant for name in ("det", "linalg_det")},

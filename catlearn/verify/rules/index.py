@@ -11,15 +11,31 @@ from dataclasses import replace
 from functools import reduce
 
 from catlearn.verify.rules.call import Call, Rule, Typed, Typing, aligned, apply_each, require_entrywise, typed
-from catlearn.verify.rules.pointwise import sum_of
+from catlearn.verify.rules.pointwise import linear, number, sum_of, times
 from catlearn.verify.rules.reduce import require_set, summed
-from catlearn.verify.types import Axis, Factor, Refused, Type, is_plain, is_set, meet, numbers, plain, scaled, show, size
+from catlearn.verify.types import (
+    Axis,
+    Factor,
+    Refused,
+    Type,
+    constant,
+    in_order,
+    is_plain,
+    is_set,
+    meet,
+    normal,
+    numbers,
+    plain,
+    scaled,
+    show,
+    size,
+)
 
 
 def looked_up(axis: Axis, index: Typed) -> None:
     """Whether these integers may pick entries along the axis."""
     points = index.type.points
-    if all(f.kind == "*" for f in axis):
+    if points == in_order(size(axis)) or all(f.kind == "*" for f in axis):
         return
     if points is None:
         if not is_plain(axis):
@@ -45,6 +61,20 @@ def index_axes(indices: Sequence[Typed]) -> tuple[Axis, ...]:
     return tuple(require_entrywise(axis, "indexing") for axis in axes)
 
 
+def picked(axes: Sequence[Axis], index: Typed, source: Axis) -> tuple[Axis, ...] | None:
+    """The axes of an index that is 0 … n-1 along one of them, with the axis that it picks from there; None if it is no such index."""
+    if index.type.points != in_order(size(source)):
+        return None
+    if sum(f.kind == "=" for axis in axes for f in axis) != 1:
+        raise Refused("an index that is in order along no axis, or along two")
+    return tuple(normal([h for f in axis for h in (source if f.kind == "=" else (f,))]) for axis in axes)
+
+
+def in_place(x: Typed, index: Typed, d: int) -> bool:
+    """Whether an index is 0 … n-1, for all n places of an axis, so that what is written to these places is written to the whole."""
+    return (index.axes, index.type.points) == ((in_order(x.value.shape[d]),), in_order(x.value.shape[d]))
+
+
 def _check(index: Typed) -> Typed:
     if index.value.kind == "bool":
         raise Refused("a mask picks a number of entries that depends on the data")
@@ -60,7 +90,8 @@ def advanced(call: Call) -> Type:
     at = [d for d, i in enumerate(given) if i is not None]
     for d in at:
         looked_up(x.axes[d], _check(given[d]))
-    common = index_axes([given[d] for d in at])
+    common = picked(given[at[0]].axes, given[at[0]], x.axes[at[0]]) if len(at) == 1 else None
+    common = index_axes([given[d] for d in at]) if common is None else common
     rest = [axis for d, axis in enumerate(x.axes) if d not in at]
     place = at[0] if at == list(range(at[0], at[-1] + 1)) else 0
     return replace(x.type, axes=(*rest[:place], *common, *rest[place:]))
@@ -70,7 +101,7 @@ def embedding(call: Call) -> Type:
     """embedding: rows of a table."""
     table, index = call.tensor("weight"), _check(call.tensor("indices"))
     looked_up(table.axes[0], index)
-    return replace(table.type, axes=(*index_axes([index]), *table.axes[1:]))
+    return replace(table.type, axes=(*(picked(index.axes, index, table.axes[0]) or index_axes([index])), *table.axes[1:]))
 
 
 def index_select(call: Call) -> Type:
@@ -78,7 +109,7 @@ def index_select(call: Call) -> Type:
     x, index = call.tensor("self"), _check(call.tensor("index"))
     d = call.axis("dim", x)
     looked_up(x.axes[d], index)
-    common = index_axes([index]) or ((),)
+    common = picked(index.axes, index, x.axes[d]) or index_axes([index]) or ((),)
     return replace(x.type, axes=(*x.axes[:d], *common, *x.axes[d + 1 :]))
 
 
@@ -91,7 +122,8 @@ def gather(call: Call) -> Type:
     for k, axis in enumerate(index.axes):
         if k != d and x.value.shape[k] != index.value.shape[k]:
             raise Refused("gather reads a part of an axis")
-        axes[k] = require_entrywise(axis, "indexing") if k == d else meet(x.axes[k], axis, "by")
+        along = (picked([axis], index, x.axes[d]) or (require_entrywise(axis, "indexing"),))[0] if k == d else ()
+        axes[k] = along if k == d else meet(x.axes[k], axis, "by")
     return replace(x.type, axes=tuple(axes))
 
 
@@ -147,6 +179,11 @@ def index_add(call: Call) -> Type:
     x, index, source = call.tensor("self"), _check(call.tensor("index")), call.tensor("source")
     d = call.axis("dim", x)
     how = call.get("reduce", "sum")
+    if how == "sum" and in_place(x, index, d) and x.value.kind == source.value.kind:
+        by = number(call.get("alpha", 1))
+        if by is None:
+            raise Refused("the factor of what is added is unknown")
+        return sum_of(x.type, times(linear(source, "a sum"), by))
     wide = ((),) * d + (index_axes([index]) or ((),)) + ((),) * (x.rank - d - 1)
     wide_index = Typed(replace(source.value, kind="index"), replace(index.type, axes=wide))
     if not is_plain(x.axes[d]) and not is_plain(source.axes[d]):
@@ -169,6 +206,8 @@ def index_put(call: Call) -> Type:
     if at != list(range(len(at))) or not at:
         raise Refused("entries are put along axes that are not the first ones")
     indices = [_check(given[d]) for d in at]
+    if len(at) == 1 and in_place(x, indices[0], 0) and x.value.kind == values.value.kind:
+        return written(x, values, bool(call.get("accumulate")))
     if not call.get("accumulate"):
         return overwritten(x, values, [target(i, x.axes[d]) for d, i in zip(at, indices, strict=True)], index_axes(indices))
     common, rest = index_axes(indices), x.axes[len(at) :]
@@ -179,6 +218,14 @@ def index_put(call: Call) -> Type:
         summed(meet(own, axis, "fn"))
     found = Type((*(target(i, x.axes[d]) for d, i in zip(at, indices, strict=True)), *source.axes[len(common) :]), sign=source.sign)
     return sum_of(x.type, found)
+
+
+def written(x: Typed, values: Typed, added: bool) -> Type:
+    """Values put to all places in their order: they are added to the tensor, or take its place."""
+    if added:
+        return sum_of(linear(x, "a sum"), linear(values, "a sum"))
+    (lined, _) = aligned([values.type, x.type])
+    return replace(values.type, axes=tuple(constant(n) if not axis else axis for n, axis in zip(x.value.shape, lined.axes, strict=True)))
 
 
 def overwritten(x: Typed, values: Typed, targets: list[Axis], common: tuple[Axis, ...]) -> Type:

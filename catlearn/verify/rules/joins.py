@@ -13,7 +13,6 @@ from catlearn.verify.types import (
     Refused,
     Type,
     constant,
-    entrywise,
     is_plain,
     meet,
     normal,
@@ -22,6 +21,7 @@ from catlearn.verify.types import (
     show,
     size,
     trivial,
+    united,
 )
 
 
@@ -58,7 +58,7 @@ def joined(parts: Sequence[Axis]) -> Axis:
         return plain(total)
     flat: list[Axis] = []
     for p in parts:
-        flat += p[0].parts if len(p) == 1 and p[0].kind == "+" and p[0].shift == 0 else (require_entrywise(p, "joining"),)
+        flat += p[0].parts if len(p) == 1 and p[0].kind == "+" and p[0].shift == 0 else (_part(p),)
     merged: list[Axis] = []
     for p in flat:
         if merged and is_plain(merged[-1]) and is_plain(p):
@@ -69,6 +69,12 @@ def joined(parts: Sequence[Axis]) -> Axis:
     for p in merged:
         whole = size(p) + whole
     return (Factor("+", whole, parts=tuple(merged)),)
+
+
+def _part(axis: Axis) -> Axis:
+    if not united(axis):
+        raise Refused(f"{show(axis)} is no part of a union")
+    return axis
 
 
 def cat(call: Call) -> Sequence[Typing]:
@@ -82,7 +88,7 @@ def cat(call: Call) -> Sequence[Typing]:
         return typed(union([x.type for x in xs], d))
     pieces = union([replace(x.type, axes=(*x.axes[:d], (), *x.axes[d + 1 :])) for x in xs], d)
     found = typed(replace(pieces, axes=(*pieces.axes[:d], normal((*pieces.axes[d], *axis)), *pieces.axes[d + 1 :])))
-    return [*typed(union([x.type for x in xs], d)), *found] if entrywise(axis) else found
+    return [*typed(union([x.type for x in xs], d)), *found] if united(axis) else found
 
 
 def stack(call: Call) -> Type:
@@ -200,7 +206,7 @@ def split(call: Call) -> list[Typing]:
 
 
 def pad(call: Call) -> Type:
-    """Padding by a constant, by reflection, or cyclically; only a cyclic one keeps a cyclic group."""
+    """Padding by a constant, by reflection, or cyclically; only a cyclic one keeps a cyclic group, a constant stands beside a set."""
     x, given = call.tensor("self"), list(call.args["pad"])
     mode = call.get("mode", "constant")
     axes = list(x.axes)
@@ -209,14 +215,15 @@ def pad(call: Call) -> Type:
         axis = axes[d]
         if mode == "circular" and cyclic(axis) and before >= 0 and after >= 0:
             axes[d] = (Factor("P", call.outs[0].shape[d], axis[0].group, pad=(before, after)),)
+        elif mode == "constant" and not is_plain(axis) and isinstance(before, int) and isinstance(after, int) and min(before, after) >= 0:
+            axes[d] = joined([part for n, part in ((before, plain(before)), (1, axis), (after, plain(after))) if n])
         elif is_plain(axis):
             axes[d] = plain(call.outs[0].shape[d])
         else:
             raise Refused(f"{mode} padding of {show(axis)}")
     value = call.get("value", 0)
     if padded and mode == "constant" and value not in (None, 0):
-        rest = [axis for d, axis in enumerate(axes) if d not in {p[0] for p in padded}]
-        for axis in rest:
+        for axis in axes:
             require_entrywise(axis, "padding by a number other than 0")
         numbers(x.type, "padding by a number other than 0")
     if padded and (x.type.points is not None or (mode == "constant" and any(f.shift != 0 for axis in axes for f in axis))):

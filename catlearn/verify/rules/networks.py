@@ -74,6 +74,9 @@ def group_norm(call: Call) -> Type:
 def batch_norm(call: Call) -> list[Typing]:
     """In evaluation a function of each entry and its channel; in training also of the whole batch, of which it sees no order."""
     training = bool(call.get("training", call.get("train", call.get("use_input_stats", "functional" in call.op or "_no_stats" in call.op))))
+    if training and len(call.outs) == 1:  # the mean is taken away, and with it what is added to a whole channel
+        x = call.tensor("input")
+        call = replace(call, args={**call.args, "input": replace(x, type=still(x.type, [i for i in range(x.rank) if i != 1]))})
     _, axes = _channels(call, "input", "weight", "bias", "running_mean", "running_var")
     if training:
         for i, axis in enumerate(axes):
@@ -123,8 +126,6 @@ def _each(given: Any, n: int) -> list[Any]:
 def convolution(call: Call) -> Type:
     """A convolution: batch axes are carried along, channels are mixed, windows slide along the others."""
     x, w = call.tensor("input"), call.tensor("weight")
-    if call.get("transposed"):
-        raise Refused("a transposed convolution has no rule")
     for t in (x, w):
         numbers(t.type, "a convolution")
     if not all(is_plain(axis) for axis in w.axes):
@@ -132,15 +133,24 @@ def convolution(call: Call) -> Type:
     if isinstance(call.get("bias"), Typed) and not trivial(call.args["bias"].type):
         raise Refused("a convolution whose bias is not plain")
     n = w.rank - 2
+    if call.get("transposed", "transpose" in call.op):
+        for axis in x.axes[x.rank - n :]:
+            require_plain(axis, "the places of a transposed convolution")
+        return _mixed(call, x, n, [plain(k) for k in call.outs[0].shape[x.rank - n :]])
     if isinstance(call.args["padding"], str):
         return _same_padding(call, x, w, n)
     options = [_each(call.args[name], n) for name in ("stride", "padding", "dilation")]
     shape = call.outs[0].shape
     kernels = w.value.shape[2:]
     places = [_window(x.axes[x.rank - n + i], shape[len(shape) - n + i], kernels[i], *(o[i] for o in options)) for i in range(n)]
+    return _mixed(call, x, n, places)
+
+
+def _mixed(call: Call, x: Typed, n: int, places: list[Axis]) -> Type:
+    """The type of a convolution with these places: its batch axes are carried along, its channels mixed."""
     batch = tuple(require_entrywise(axis, "a convolution") for axis in x.axes[: x.rank - n - 1])
     require_plain(x.axes[x.rank - n - 1], "a convolution's channels")
-    return Type((*batch, plain(shape[len(batch)]), *places))
+    return Type((*batch, plain(call.outs[0].shape[len(batch)]), *places))
 
 
 def _same_padding(call: Call, x: Typed, w: Typed, n: int) -> Type:
@@ -211,7 +221,8 @@ def recurrent(call: Call) -> list[Typing]:
     return typed(*types)
 
 
-_CONVOLUTIONS = """conv1d.default conv2d.default conv3d.default convolution.default conv1d.padding conv2d.padding conv3d.padding""".split()
+_CONVOLUTIONS = """conv1d.default conv2d.default conv3d.default convolution.default conv1d.padding conv2d.padding conv3d.padding
+conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input""".split()
 _POOLS = """avg_pool1d.default avg_pool2d.default avg_pool3d.default max_pool1d.default max_pool2d.default max_pool3d.default
 max_pool1d_with_indices.default max_pool2d_with_indices.default max_pool3d_with_indices.default""".split()
 _BATCH = """batch_norm.default _native_batch_norm_legit.default _native_batch_norm_legit_no_training.default _batch_norm_no_update.default

@@ -138,7 +138,7 @@ def multiply(call: Call) -> Type:
 def divide(call: Call) -> Type:
     """x / y; with a rounding mode it is no longer linear."""
     x, y = typed_of(call.args["self"]), typed_of(call.args["other"])
-    if call.get("rounding_mode") is not None:
+    if call.get("rounding_mode") is not None or y.type.zero:  # infinite numbers are no multiples
         return Type(apply_each([numbers(x.type), numbers(y.type)]))
     by = number(call.args["other"])
     if isinstance(by, int | Fraction) and by != 0:

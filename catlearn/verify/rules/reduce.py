@@ -11,8 +11,22 @@ from dataclasses import replace
 from typing import Any
 
 from catlearn.core.sizes import Size
-from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, apply_each, cyclic, require_entrywise, typed
-from catlearn.verify.types import Axis, Refused, Type, is_plain, is_set, moved, numbers, plain, scaled, show, size
+from catlearn.verify.rules.call import NO_TIES, Call, Rule, Typed, Typing, require_entrywise, typed
+from catlearn.verify.types import (
+    Axis,
+    Refused,
+    Type,
+    constant,
+    euclidean,
+    is_plain,
+    is_set,
+    moved,
+    numbers,
+    plain,
+    scaled,
+    show,
+    size,
+)
 
 
 def dims_of(x: Typed, given: Any) -> list[int]:
@@ -49,8 +63,10 @@ def symmetric(x: Type, dims: Sequence[int], keep: bool, what: str) -> Type:
 
 def summed(axis: Axis) -> Size:
     """How many entries a sum along the axis adds up, if that is allowed."""
-    if not all(f.kind in "cX*+D" and f.shift == 0 for f in axis) or not all(is_set(p) for f in axis for p in f.parts):
+    if not all(f.kind in "cX*+D" and f.shift == 0 for f in axis):
         raise Refused(f"a sum along {show(axis)}: the sum of a vector's coordinates means nothing to what acts there")
+    for part in (p for f in axis for p in f.parts):
+        summed(part)
     return size(axis)
 
 
@@ -87,6 +103,8 @@ def symmetric_reduction(call: Call) -> list[Typing]:
     """Any other function that does not depend on the order along the reduced axes; all results alike."""
     x, name = call.tensor("self"), call.op.split(".")[1]
     dims, keep = dims_of(x, call.get("dim")), bool(call.get("keepdim", False))
+    if name in _OF_ONE and dims and all(x.axes[i] == () for i in dims) and all(out.kind == x.value.kind for out in call.outs):
+        return typed(*(replace(x.type, axes=without(x.axes, dims, keep)) for _ in call.outs))
     found = symmetric(still(x.type, dims) if name in (*_STILL, *_MOVED) else x.type, dims, keep, "this reduction")
     return typed(*(replace(found, axes=without(x.axes, dims, keep)) if name in _MOVED else found for _ in call.outs))
 
@@ -95,10 +113,8 @@ def norm(call: Call) -> Type:
     """The Euclidean norm may go along an orthogonal group's axis, any p-norm along a set."""
     x, p = call.tensor("self"), call.get("ord", call.get("p", 2))
     dims = dims_of(x, call.get("dim"))
-    euclidean = p is None or p == 2
     for i, axis in enumerate(numbers(replace(x.type, sign=()), "a norm").axes):
-        vectors = euclidean and i in dims and all(f.kind in "c*X+" or (f.kind == "V" and not f.group.startswith("Sp")) for f in axis)
-        if not (vectors and all(f.shift == 0 for f in axis)):
+        if not ((p is None or p == 2) and i in dims and euclidean(axis)):
             require_set(axis, "a norm") if i in dims else require_entrywise(axis, "a norm")
     return Type(without(x.axes, dims, bool(call.get("keepdim", False))))
 
@@ -108,61 +124,20 @@ def normalised(call: Call) -> Type:
     x = call.tensor("self")
     d = call.axis("dim", x)
     found = still(numbers(x.type, "a softmax"), [d])
+    if x.rank and x.axes[d] == ():  # alone it is 1, and its logarithm 0
+        return Type(tuple(constant(size(axis)) for axis in x.axes), zero="log" in call.op)
     for i, axis in enumerate(found.axes):
         require_set(axis, "a softmax") if i == d else require_entrywise(axis, "a softmax")
     return replace(found, zero=False)
 
 
-def ordered(call: Call) -> list[Typing]:
-    """Anything along one axis that depends on the order there: it must be plain; the others are carried along."""
-    x = call.tensor("self")
-    dims = dims_of(x, call.get("dim", call.get("dims")))
-    axes = []
-    for i, axis in enumerate(numbers(x.type, "this").axes):
-        if i in dims and not is_plain(axis):
-            raise Refused(f"this depends on the order along {show(axis)}")
-        axes.append(plain(size(axis)) if i in dims else require_entrywise(axis))
-    return typed(*(Type(tuple(axes)) for _ in call.outs))
-
-
-def linear_ordered(call: Call) -> Type:
-    """A linear map along plain axes (a cumulative sum, a flip): a linear group on the others is carried along."""
-    x = call.tensor("self")
-    dims = dims_of(x, call.get("dim", call.get("dims")))
-    if x.type.points is not None and "cum" in call.op:
-        numbers(x.type, "a cumulative sum")
-    if x.value.kind != call.outs[0].kind:  # each entry is rounded first
-        apply_each([x.type])
-    pair = "flip" in call.op  # a flip of two is their exchange, which commutes with itself
-    for i in dims:
-        if not is_plain(x.axes[i]) and not (pair and cyclic(x.axes[i]) and size(x.axes[i]) == 2):
-            raise Refused(f"this depends on the order along {show(x.axes[i])}")
-    if "cum" in call.op and any(f.shift != 0 for axis in x.axes for f in axis):
-        raise Refused("a cumulative sum of translated numbers")
-    return replace(x.type, axes=tuple(plain(size(a)) if i in dims and is_plain(a) else a for i, a in enumerate(x.axes)))
-
-
-def roll(call: Call) -> Type:
-    """A cyclic shift along a cyclic group's axis commutes with its shifts; along plain axes anything does."""
-    x, dims = call.tensor("self"), call.args["dims"]
-    if not dims:
-        raise Refused("a roll of the flattened tensor")
-    axes = list(x.axes)
-    for d in dims:
-        if all(f.kind == "*" for f in axes[d]) or cyclic(axes[d]):
-            continue
-        if not is_plain(axes[d]):
-            raise Refused(f"a roll along {show(axes[d])}")
-        axes[d] = plain(size(axes[d]))
-    return replace(x.type, axes=tuple(axes))
-
-
-def positions(x: Type, d: int, first: Type) -> list[Typing]:
-    """Results of a selection along axis d: the entries, then where they stood, which no translation of all changes."""
+def positions(x: Type, d: int, first: Type, sure: int = 1) -> list[Typing]:
+    """Results of a selection along axis d: the entries, then where they stood, which no translation of all changes. Where several are
+    the same, the entries are known and their places are not; ``sure`` is 0 if the entries are not either."""
     axis, index = x.axes[d], Type(still(first, []).axes)
     if is_plain(axis):
         return typed(first, index)
-    return typed(first, replace(index, points=axis), assumes=NO_TIES)
+    return typed(first, replace(index, points=axis), assumes=NO_TIES, sure=sure)
 
 
 def extreme(call: Call) -> list[Typing]:
@@ -170,8 +145,12 @@ def extreme(call: Call) -> list[Typing]:
     x = call.tensor("self")
     d = call.axis("dim", x)
     keep = bool(call.get("keepdim", False))
+    if x.rank and x.axes[d] == () and x.type.points is None:  # the only one, at place 0
+        axes = without(x.axes, [d], keep)
+        return typed(replace(x.type, axes=axes), Type(tuple(constant(size(axis)) for axis in axes), zero=True))
     found = symmetric(still(x.type, [d]), [d], keep, "the largest entry")
-    return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep))) if x.rank else typed(found, found)
+    sure = 0 if call.op.startswith("aten.mode") else 1  # of two that are equally many, torch does not say which is given
+    return positions(x.type, d, replace(found, axes=without(x.axes, [d], keep)), sure) if x.rank else typed(found, found)
 
 
 def argument(call: Call) -> list[Typing]:
@@ -216,6 +195,9 @@ def diagonal_of(x: Type, i: int, j: int) -> Type:
     rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
     if is_plain(a) and is_plain(b):
         return replace(x, axes=(*rest, plain(size(a))))
+    shifted = _translated(a, b)
+    if shifted is not None:
+        return replace(x, axes=(*rest, shifted))
     vectors = len(a) == len(b) == 1 and a[0].kind == b[0].kind == "V" and a[0].shift == b[0].shift == 0
     if vectors and a[0].size == b[0].size and a == b and not a[0].group.startswith("Sp"):
         return replace(x, axes=(*rest, (replace(a[0], kind="D"),)))
@@ -226,12 +208,24 @@ def diagonal_of(x: Type, i: int, j: int) -> Type:
     return replace(x, axes=(*rest, a))
 
 
+def _translated(a: Axis, b: Axis) -> Axis | None:
+    """The one of two axes along which numbers are translated, if nothing acts along the other."""
+    for axis, other in ((a, b), (b, a)):
+        if len(axis) == 1 and axis[0].kind == "c" and axis[0].shift != 0 and is_plain(other):
+            return axis
+    return None
+
+
 def diagonal(call: Call) -> Type:
     """diagonal; off the main diagonal only of plain axes."""
     x = call.tensor("self")
     i, j = call.axis("dim1", x), call.axis("dim2", x)
     if call.args["offset"] != 0 or size(x.axes[i]) != size(x.axes[j]):
         rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
+        shifted, offset = _translated(x.axes[i], x.axes[j]), call.args["offset"]
+        if shifted is not None and isinstance(offset, int) and size(shifted) == call.outs[0].shape[-1]:
+            if (offset >= 0) if shifted is x.axes[i] else (offset <= 0):  # it begins with the first number that is translated
+                return replace(x.type, axes=(*rest, shifted))
         for k in (i, j):
             if not is_plain(x.axes[k]):
                 raise Refused(f"a diagonal beside the main one of {show(x.axes[k])}")
@@ -257,22 +251,11 @@ def diag_embed(call: Call) -> Type:
     return replace(x.type, axes=tuple(rest))
 
 
-def triangle(call: Call) -> Type:
-    """tril, triu: the order of the last two axes counts."""
-    x = call.tensor("self")
-    for axis in x.axes[-2:]:
-        if not is_plain(axis):
-            raise Refused(f"a triangle depends on the order along {show(axis)}")
-    if any(f.shift != 0 for axis in x.axes for f in axis) or x.type.points is not None:
-        raise Refused("a triangle of translated numbers or positions")
-    return replace(x.type, axes=(*x.axes[:-2], *(plain(size(axis)) for axis in x.axes[-2:])))
-
-
+_OF_ONE = ("amax", "amin", "max", "min", "median", "prod", "logsumexp", "aminmax")  # of one number these are the number itself
 _STILL, _MOVED = ("var", "std"), ("amax", "amin", "aminmax", "max", "min", "median", "logsumexp")
 _SYMMETRIC = """amax.default amin.default aminmax.default prod.default prod.dim_int any.default any.dim any.dims all.default all.dim
 all.dims var.default var.dim var.correction std.default std.dim std.correction var_mean.default var_mean.dim var_mean.correction
 std_mean.correction logsumexp.default max.default min.default median.default nansum.default count_nonzero.dim_IntList""".split()
-_ORDERED = "cumprod.default logcumsumexp.default cummax.default cummin.default".split()
 _NORMS = """linalg_vector_norm.default norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype norm.ScalarOpt_dtype
 frobenius_norm.dim""".split()
 _SOFTMAXES = "softmax.int _softmax.default log_softmax.int _log_softmax.default special_softmax.default".split()
@@ -283,9 +266,6 @@ ROWS: dict[str, Rule] = {
     **{f"aten.{name}": symmetric_reduction for name in _SYMMETRIC},
     **{f"aten.{name}": norm for name in _NORMS},
     **{f"aten.{name}": normalised for name in _SOFTMAXES},
-    **{f"aten.{name}": ordered for name in _ORDERED},
-    **{f"aten.{name}": linear_ordered for name in ("cumsum.default", "flip.default")},
-    "aten.roll.default": roll,
     **{f"aten.{name}": extreme for name in ("max.dim", "min.dim", "median.dim", "nanmedian.dim", "mode.default", "kthvalue.default")},
     **{f"aten.{name}": argument for name in ("argmax.default", "argmin.default")},
     **{f"aten.{name}": sorting for name in ("sort.default", "sort.stable", "topk.default")},
@@ -294,6 +274,4 @@ ROWS: dict[str, Rule] = {
     "aten.diagonal.default": diagonal,
     "aten.diagonal_copy.default": diagonal,
     "aten.diag_embed.default": diag_embed,
-    "aten.tril.default": triangle,
-    "aten.triu.default": triangle,
 }
