@@ -46,9 +46,32 @@ def both(module: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
 
 def functions(programs: Programs) -> Programs:
     """The programs with changes in place undone by torch."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
-        return programs[0].run_decompositions({}), None if programs[1] is None else programs[1].run_decompositions({})
+    found = []
+    for program in programs:
+        for part in program.graph_module.modules() if program is not None else ():
+            if isinstance(part, fx.GraphModule):
+                _cut(part)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
+            found.append(None if program is None else program.run_decompositions({}))
+    return found[0], found[1]
+
+
+def _cut(module: fx.GraphModule) -> None:
+    """Marks by ``detach`` what comes out of a block without gradients: torch would take the block away, and its meaning with it."""
+    for block in [node for node in module.graph.nodes if str(node.target) == "wrap_with_set_grad_enabled" and node.args[0] is False]:
+        for value in [user for user in block.users if user.target is operator.getitem and tensor_of(user) is not None]:
+            with module.graph.inserting_after(value):
+                cut = module.graph.call_function(torch.ops.aten.detach.default, (value,))
+            cut.meta.update(value.meta)
+            value.replace_all_uses_with(cut, lambda user, cut=cut: user is not cut)
+    module.recompile()
+
+
+def tensor_of(node: fx.Node) -> torch.Tensor | None:
+    """The float tensor that a node gives, if it does."""
+    value = node.meta.get("val")
+    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
 
 
 @contextmanager

@@ -63,8 +63,9 @@ class Reader(Builder):
         self.inputs(dict(zip(placeholders, self.program.graph_signature.input_specs, strict=True)))
         for node in calls(self.program):
             self.call(node)
-        owners = set(self.reading.states.values())
-        if any(node.users and name.rpartition(".")[0] not in owners for node, name in counted(self.program).items()):
+        owners, written = set(self.reading.states.values()), self.program.graph_signature.buffers_to_mutate.values()
+        idle = [name for node, name in counted(self.program).items() if node.users and name not in written]
+        if any(name.rpartition(".")[0] not in owners for name in idle):
             raise NeedsFunctions  # batches are counted where no box of ours counts them
         self.outputs()
         return self.reading

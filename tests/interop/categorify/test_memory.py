@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import catlearn as cl
-from catlearn.interop.categorify import layout
+from catlearn.interop.categorify import layout, modes
 
 
 class Block(nn.Module):
@@ -82,6 +82,52 @@ def test_the_state_of_a_block_that_runs_twice_comes_back_from_a_file(tmp_path):
     again = cl.compile(cl.load(cl.save(term, tmp_path / "term")))
     torch.testing.assert_close(again(x), module(x), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(again.state_dict()["block.norm.running_var"], module.state_dict()["block.norm.running_var"])
+
+
+class Cut(nn.Module):
+    """A view shows a change in place, so that torch has to undo it; beside it a block without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * self.scale
+        row = y[0]
+        y.mul_(2)
+        row.add_(5)
+        with torch.no_grad():
+            z = (self.scale * 3).exp()
+        return y + row + z
+
+
+def gradient(model: nn.Module, x: Tensor) -> Tensor:
+    model.zero_grad()
+    model(x).sum().backward()
+    (p,) = model.parameters()
+    assert p.grad is not None
+    return p.grad
+
+
+def test_a_block_without_gradients_stays_one_where_changes_in_place_are_undone(monkeypatch):
+    module, x = Cut(), torch.randn(2, 3)
+    torch.testing.assert_close(gradient(cl.compile(cl.categorify(module, x)), x), gradient(module, x))
+    monkeypatch.setattr(modes, "_cut", lambda module: None)  # the mutant: torch takes the block away
+    assert not torch.allclose(gradient(cl.compile(cl.categorify(module, x)), x), gradient(module, x))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_spectral_norm_changes_its_vectors_as_the_module_does(given):
+    torch.manual_seed(0)
+    module, x = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)).train(given), torch.randn(3, 4)
+    model = cl.compile(cl.categorify(module, x))
+    for m in (module, model):
+        m(x).square().sum().backward()
+    for key, value in module.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value)
+    grads = dict(model.named_parameters())
+    for name, p in module.named_parameters():
+        torch.testing.assert_close(grads[name].grad, p.grad, rtol=1e-5, atol=1e-6)
 
 
 VIEWS = {
