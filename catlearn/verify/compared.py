@@ -21,7 +21,7 @@ from catlearn.verify.claims import example, example_sizes
 Compared = Term | Callable[..., Any]
 
 
-def as_terms(f: Any, g: Any, inputs: Sequence[Any] | None, dynamic: Any) -> tuple[Term, Term]:
+def as_terms(f: Any, g: Any, inputs: Sequence[Any] | torch.Tensor | None, dynamic: Any) -> tuple[Term, Term]:
     """The two as terms. Raises ``BadClaim`` for what is none and cannot be made one, ``CannotTrace`` as ``categorify`` does."""
     for name, x in (("f", f), ("g", g)):
         if not isinstance(x, Term) and not callable(x):
@@ -55,7 +55,7 @@ def unmatched(f: Term, g: Term) -> str:
     """Which parameters have no partner of the same name, in words; empty if there is none."""
     sides = [(side, [name for name in a.params if name not in b.params]) for side, a, b in (("f", f, g), ("g", g, f))]
     rows = [f"{side} alone has {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" for side, names in sides if names]
-    return f"parameters are matched by their names, and {'; '.join(rows)}" if rows else ""
+    return f'parameters are matched by name, and {"; ".join(rows)}; cl.same(f, g, names="by use") pairs them by use' if rows else ""
 
 
 __all__ = ["Compared", "as_terms", "unmatched"]

@@ -34,6 +34,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from catlearn import errors
 from catlearn.core.equality import same
@@ -69,7 +70,7 @@ class Equality:
         return "\n".join([text, *([str(self.witness)] if self.witness else []), *rows])
 
 
-def equal(f: Compared, g: Compared, sizes: Mapping[str, int] | None = None, *, inputs: Sequence[Any] | None = None,
+def equal(f: Compared, g: Compared, sizes: Mapping[str, int] | None = None, *, inputs: Sequence[Any] | torch.Tensor | None = None,
           dynamic: Any = None) -> Equality:  # fmt: skip
     """Whether two terms compute the same outputs for all inputs and all parameters, the latter matched by name.
 
