@@ -1,7 +1,7 @@
 """Convolutions: ``conv1d``, ``conv2d``, and the two primitives that they are made of, ``windows`` and its transpose ``fold``.
 
-Channels come first, as in torch: ``R(C, L)`` and ``R(C, H, W)``. A convolution is ``windows`` then ``einsum`` with the weight; both are
-linear, so its reverse is ``fold`` after ``einsum``.
+Channels come before the axes of space, as in torch: ``R(C, L)`` and ``R(C, H, W)``, or more axes in front.
+A convolution is ``windows`` then ``einsum`` with the weight; both are linear, so its reverse is ``fold`` after ``einsum``.
 
 Laws: ``windows`` and ``fold`` are each other's transpose; with stride = kernel, ``windows >> fold`` is the identity on what they cover.
 
@@ -152,16 +152,17 @@ class Conv(Op):
 
     def infer(self, dom: Space) -> Space:
         (wire,) = floats(self, dom, 1)
-        if len(wire.axes) != self.axes + 1:
-            raise errors.BadBox(str(self), dom, f"one wire R(channels, {'L' if self.axes == 1 else 'H, W'})",
+        lead = len(wire.axes) - self.axes - 1
+        if lead < 0:
+            raise errors.BadBox(str(self), dom, f"one wire R(.., channels, {'L' if self.axes == 1 else 'H, W'})",
                                 "cl.reshape gives a wire the axes it lacks")  # fmt: skip
-        channels = wire.shape[0]
+        channels = wire.shape[lead]
         if self.groups > 1 and (isinstance(channels, Poly) or channels % self.groups or self.out % self.groups):
             raise errors.BadBox(
                 str(self), dom, f"input and output channels that {self.groups} groups divide, not {channels} and {self.out}"
             )
         counts = positions(self, dom, self.kernel, self.stride, self.padding, self.dilation)  # type: ignore[arg-type]
-        return Space((Wire((Axis(self.out), *(Axis(s) for s in counts))),))
+        return Space((Wire((*wire.axes[:lead], Axis(self.out), *(Axis(s) for s in counts))),))
 
     @property
     def param_names(self) -> tuple[str, ...]:
@@ -169,7 +170,8 @@ class Conv(Op):
 
     def parameters(self, dom: Space) -> dict[str, Param]:
         """As torch: all start uniform within ±1/√(input channels of a group · kernel size)."""
-        inner = dom[0].shape[0] // self.groups if self.groups > 1 else dom[0].shape[0]
+        channels = dom[0].shape[-self.axes - 1]
+        inner = channels // self.groups if self.groups > 1 else channels
         fan = inner * product(self.kernel)  # type: ignore[arg-type]
         bound = 1 / math.sqrt(fan) if isinstance(fan, int) and fan else 1.0
         init, axes = Init("uniform", (-bound, bound)), (Axis(self.out), Axis(inner), *(Axis(k) for k in self.kernel))  # type: ignore[union-attr]
@@ -186,12 +188,13 @@ class Conv(Op):
         if any(self.padding):  # type: ignore[arg-type]
             x = o.apply(Pad(tuple((i - self.axes, p, p) for i, p in enumerate(self.padding))), x)  # type: ignore[arg-type]
         w = o.apply(Windows(self.kernel, self.stride, self.dilation), x)  # type: ignore[arg-type]
-        shape, g = o.shape(w), self.groups
-        w = o.reshape(w, (g, shape[0] // g if g > 1 else shape[0], *shape[1:]))
+        lead, g = len(o.shape(x)) - self.axes - 1, self.groups
+        front, (channels, *rest) = o.shape(w)[:lead], o.shape(w)[lead:]
+        w = o.reshape(w, (*front, g, channels // g if g > 1 else channels, *rest))
         v = o.reshape(weight, (g, self.out // g, *o.shape(weight)[1:]))
-        out, inner = "hw"[: self.axes], "kl"[: self.axes]
-        y = o.einsum(f"gc{out}{inner},goc{inner}->go{out}", w, v)
-        y = o.reshape(y, (self.out, *o.shape(y)[2:]))
+        n, out, inner = "stuvwxyz"[:lead], "pq"[: self.axes], "kl"[: self.axes]
+        y = o.einsum(f"{n}gc{out}{inner},goc{inner}->{n}go{out}", w, v)
+        y = o.reshape(y, (*front, self.out, *o.shape(y)[lead + 2 :]))
         if not bias:
             return y
         return o.add(y, o.broadcast(o.reshape(bias[0], (self.out, *[1] * self.axes)), o.shape(y)))
@@ -208,7 +211,7 @@ class Conv(Op):
 
 @dataclass(frozen=True)
 class Conv1d(Conv):
-    """``R(C, L) → R(out, L')``: cross-correlation with a weight (out, C / groups, kernel), as ``torch.nn.Conv1d``."""
+    """``R(.., C, L) → R(.., out, L')``: cross-correlation with a weight (out, C / groups, kernel), as ``torch.nn.Conv1d``."""
 
     key = "conv1d"
     axes = 1
@@ -216,7 +219,7 @@ class Conv1d(Conv):
 
 @dataclass(frozen=True)
 class Conv2d(Conv):
-    """``R(C, H, W) → R(out, H', W')``: cross-correlation with a weight (out, C / groups, kernel, kernel), as ``torch.nn.Conv2d``.
+    """``R(.., C, H, W) → R(.., out, H', W')``: cross-correlation with a weight (out, C / groups, kernel, kernel), as ``torch.nn.Conv2d``.
 
     ``kernel``, ``stride``, ``padding``, ``dilation`` are one integer or two; ``padding`` may be ``"same"`` or ``"valid"``.
     """

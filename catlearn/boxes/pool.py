@@ -1,4 +1,4 @@
-"""Pooling over the last axes of ``R(C, L)`` or ``R(C, H, W)``: ``max_pool``, ``avg_pool``, ``adaptive_avg_pool``, each in 1d and 2d.
+"""Pooling over the last axes of ``R(.., C, L)`` or ``R(.., C, H, W)``: ``max_pool``, ``avg_pool``, ``adaptive_avg_pool``, in 1d and 2d.
 
 A pool is a reduction of ``windows``. Where entries tie for the maximum, torch's kernel gives the whole cotangent to the first of them,
 the definition shares it among them: both are subgradients.
@@ -51,7 +51,7 @@ class Pool(Op):
     def infer(self, dom: Space) -> Space:
         wire = channelled(self, dom, self.axes)
         counts = positions(self, dom, self.kernel, self.stride, self.padding, self.steps)  # type: ignore[arg-type]
-        return Space((Wire((wire.axes[0], *(Axis(s) for s in counts))),))
+        return Space((Wire((*wire.axes[: -self.axes], *(Axis(s) for s in counts))),))
 
     def windows(self, o: Any, x: Any, value: float) -> Any:
         """All windows, padded with ``value``; their entries are the last axes."""
@@ -111,7 +111,7 @@ class AvgPool(Pool):
 
 @dataclass(frozen=True)
 class MaxPool1d(MaxPool):
-    """``R(C, L) → R(C, L')``: the maximum of each window of length ``kernel``, as ``torch.nn.MaxPool1d``."""
+    """``R(.., C, L) → R(.., C, L')``: the maximum of each window of length ``kernel``, as ``torch.nn.MaxPool1d``."""
 
     key = "max_pool1d"
     axes = 1
@@ -119,7 +119,7 @@ class MaxPool1d(MaxPool):
 
 @dataclass(frozen=True)
 class MaxPool2d(MaxPool):
-    """``R(C, H, W) → R(C, H', W')``: the maximum of each window, as ``torch.nn.MaxPool2d``."""
+    """``R(.., C, H, W) → R(.., C, H', W')``: the maximum of each window, as ``torch.nn.MaxPool2d``."""
 
     key = "max_pool2d"
     axes = 2
@@ -127,7 +127,7 @@ class MaxPool2d(MaxPool):
 
 @dataclass(frozen=True)
 class AvgPool1d(AvgPool):
-    """``R(C, L) → R(C, L')``: the mean of each window of length ``kernel``, as ``torch.nn.AvgPool1d``."""
+    """``R(.., C, L) → R(.., C, L')``: the mean of each window of length ``kernel``, as ``torch.nn.AvgPool1d``."""
 
     key = "avg_pool1d"
     axes = 1
@@ -135,7 +135,7 @@ class AvgPool1d(AvgPool):
 
 @dataclass(frozen=True)
 class AvgPool2d(AvgPool):
-    """``R(C, H, W) → R(C, H', W')``: the mean of each window, as ``torch.nn.AvgPool2d``."""
+    """``R(.., C, H, W) → R(.., C, H', W')``: the mean of each window, as ``torch.nn.AvgPool2d``."""
 
     key = "avg_pool2d"
     axes = 2
@@ -160,7 +160,7 @@ class AdaptiveAvgPool(Op):
 
     def infer(self, dom: Space) -> Space:
         wire = channelled(self, dom, self.axes)
-        return Space((Wire((wire.axes[0], *(Axis(s) for s in self.out))),))  # type: ignore[union-attr]
+        return Space((Wire((*wire.axes[: -self.axes], *(Axis(s) for s in self.out))),))  # type: ignore[union-attr]
 
     def torch(self, e: Any, x: str) -> str:
         out = self.out[0] if self.axes == 1 else self.out  # type: ignore[index]
@@ -184,7 +184,7 @@ class AdaptiveAvgPool(Op):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool1d(AdaptiveAvgPool):
-    """``R(C, L) → R(C, out)``: means of ``out`` cells, as ``torch.nn.AdaptiveAvgPool1d``."""
+    """``R(.., C, L) → R(.., C, out)``: means of ``out`` cells, as ``torch.nn.AdaptiveAvgPool1d``."""
 
     key = "adaptive_avg_pool1d"
     axes = 1
@@ -192,17 +192,17 @@ class AdaptiveAvgPool1d(AdaptiveAvgPool):
 
 @dataclass(frozen=True)
 class AdaptiveAvgPool2d(AdaptiveAvgPool):
-    """``R(C, H, W) → R(C, out, out)``: means of cells, as ``torch.nn.AdaptiveAvgPool2d``; ``out`` is one integer or two."""
+    """``R(.., C, H, W) → R(.., C, out, out)``: means of cells, as ``torch.nn.AdaptiveAvgPool2d``; ``out`` is one integer or two."""
 
     key = "adaptive_avg_pool2d"
     axes = 2
 
 
 def channelled(op: Op, dom: Space, axes: int) -> Wire:
-    """The one wire of dom if it has channels and ``axes`` more axes, none of them empty."""
+    """The one wire of dom if it has channels before its last ``axes`` axes, none of which is empty."""
     (wire,) = floats(op, dom, 1)
-    if len(wire.axes) != axes + 1 or any(size == 0 for size in wire.shape[1:]):
-        raise errors.BadBox(str(op), dom, f"one wire R(channels, {'L' if axes == 1 else 'H, W'}) without empty axes")
+    if len(wire.axes) <= axes or any(size == 0 for size in wire.shape[-axes:]):
+        raise errors.BadBox(str(op), dom, f"one wire R(.., channels, {'L' if axes == 1 else 'H, W'}) without empty axes")
     return wire
 
 

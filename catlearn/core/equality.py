@@ -20,6 +20,8 @@ independent random function of its op, parameters and inputs (``tests/core/test_
 at output 1
   f has  box 'relu' = relu (...)
   g has  box 'tanh' = tanh (...)
+>>> print(same(cl.scale(2)(x) >> cl.bias(x, name="a"), cl.scale(2)(x) >> cl.bias(x, name="b"), names="by use"))
+the same, with a.bias as b.bias
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from catlearn import errors
 from catlearn.core.spaces import Space
@@ -36,6 +38,7 @@ from catlearn.core.term import Term
 from catlearn.core.values import Values, colours
 
 Theory = Literal["cartesian", "commutative"]
+Names = Literal["as written", "by use"]
 Pair = tuple[int, int]
 Where = tuple[str, int, int]  # ("output", i, 0), ("argument", value, i), ("new", state, 0)
 Constraint = tuple[tuple[int, ...], tuple[int, ...], Where]  # these values correspond to those, in some order; and where they stand
@@ -54,19 +57,23 @@ class Same:
         return self.equal
 
     def __str__(self) -> str:
-        return "the same" if self.equal else f"different, first {self.difference}"
+        changed = [f"{a} as {b}" for a, b in self.renaming.items() if a != b]
+        return f"the same{', with ' if changed else ''}{', '.join(changed)}" if self.equal else f"different, first {self.difference}"
 
 
-def same(f: Term, g: Term, theory: Theory = "cartesian") -> Same:
+def same(f: Term, g: Term, theory: Theory = "cartesian", names: Names = "as written") -> Same:
     """Whether f and g are the same arrow. ``theory="commutative"`` also lets the arguments of add and mul change places.
 
-    Raises ``TooSymmetric`` if a commutative comparison would need too long a search.
+    ``names="by use"`` takes every name as open: parameters correspond by how they are used, and ``renaming`` says which to which.
+    Raises ``TooSymmetric`` if a comparison would need too long a search.
     """
+    if names not in get_args(Names):
+        raise errors.BadInput(f"same(..., names={names!r})", next='names="as written" or names="by use"')
     for what, x, y in (("start from", f.dom, g.dom), ("end in", f.cod, g.cod)):
         if x != y:
             return Same(False, difference=_differ(f"in what they {what}", _wires(x, y), _wires(y, x)))
     commutative = theory == "commutative"
-    return _Matching(Values(f.graph, commutative), Values(g.graph, commutative)).answer()
+    return _Matching(*(Values(t.graph, commutative, names == "by use") for t in (f, g))).answer()
 
 
 def _wires(x: Space, y: Space) -> str:
@@ -205,9 +212,8 @@ class _Matching:
     def dead_leaves(self) -> None:
         """Open parameters that nothing reads correspond by kind, in writing order."""
         left: dict[object, list[int]] = {}
-        for v in self.g.params.values():
-            if v not in self.inverse:
-                left.setdefault(self.g.heads[v], []).append(v)
+        for v in (v for v in self.g.params.values() if v not in self.inverse):
+            left.setdefault(self.g.heads[v], []).append(v)
         for u in self.f.params.values():
             if u not in self.image and self.is_open(u):
                 v = left[self.f.heads[u]].pop(0)

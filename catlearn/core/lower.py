@@ -158,7 +158,8 @@ class _Lowering:
             args.append(self.param(f"{name}.{short}", param, occurrence, box.source, open))
         state = {f"{name}.{short}": param for short, param in op.state(Space(box.dom.wires[:data])).items()}
         if isinstance(box.op, Explicit) and box.op.states:
-            state = dict(zip((self.prefix + key for key in box.op.states), state.values(), strict=True))
+            keys = (key[1:] if key.startswith(".") else self.prefix + key for key in box.op.states)
+            state = dict(zip(keys, state.values(), strict=True))
         args += [self.state(key, param, occurrence, open) for key, param in state.items()]
         cod = Space((*box.cod.wires, *(param.wire for param in state.values())))
         key = name if op.effect == "pure" else self.key(name, box, occurrence)

@@ -36,7 +36,7 @@ class Explicit(Op):
     op: Op
     cod: Space
     data: int  # how many of the inputs are data
-    states: tuple[str, ...] = ()  # the names of its state within the scope; otherwise they stand under the box's own name
+    states: tuple[str, ...] = ()  # the names of its state within the scope, from the root if they start with a dot; else under its own
 
     def infer(self, dom: Space) -> Space:
         return self.cod

@@ -24,8 +24,8 @@ COMMUTATIVE = frozenset({"add", "mul"})
 class Values:
     """The values of a graph. ``heads[v]`` is what must agree between two graphs, ``args[v]`` the numbers of the arguments."""
 
-    def __init__(self, graph: Graph, commutative: bool = False) -> None:
-        self.graph, self.commutative = graph, commutative
+    def __init__(self, graph: Graph, commutative: bool = False, by_use: bool = False) -> None:
+        self.graph, self.commutative, self.by_use = graph, commutative, by_use
         self.heads: list[tuple[Any, ...]] = []
         self.args: list[tuple[int, ...]] = []
         self.nodes: list[Node | str] = []  # where a value comes from: a node, or the name of a leaf
@@ -52,8 +52,14 @@ class Values:
         return self.add(head, (), name)
 
     def named(self, kind: str, name: str, param: Any = None) -> int:
-        """A leaf that has a name: closed names are part of the head, of open ones only the scopes that the user named around them."""
-        fixed = ("open", self.graph.origins[name].scopes) if name in self.graph.open else ("closed", name)
+        """A leaf that has a name: closed names are part of the head, of open ones only the scopes that the user named around them.
+
+        ``by_use``: all names are open, and scopes do not count either.
+        """
+        if self.by_use:
+            fixed: tuple[Any, ...] = ("open", ())
+        else:
+            fixed = ("open", self.graph.origins[name].scopes) if name in self.graph.open else ("closed", name)
         return self.leaf((kind, *fixed, param), name)
 
     def node(self, node: Node) -> None:

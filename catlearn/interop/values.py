@@ -27,6 +27,9 @@ from catlearn.core.term import Term
 CLASSES: dict[str, type] = {kind.__name__: kind for kind in (Axis, Dim, Group, Init, Param, Poly, Section, Wire)}
 """Frozen dataclasses that are written field by field; a package with attributes of its own may add to it."""
 
+TEXTS: dict[str, Callable[[Mapping[str, Any]], None]] = {}
+"""Classes of which the field ``text`` need not be plain, and what checks it as it is written: ``ValueError`` if it is none of theirs."""
+
 
 PLAIN = re.compile(r"[\w ,.>:|-]*")
 
@@ -47,6 +50,9 @@ def check_plain(value: Any) -> None:
         top = stack.pop()
         if isinstance(top, str) and not PLAIN.fullmatch(top):
             raise ValueError(f"the text {top!r} in an op")
+        if isinstance(top, dict) and top.get("class") in TEXTS:
+            TEXTS[top["class"]](top)
+            top = {name: field for name, field in top.items() if name != "text"}
         if isinstance(top, dict | list):
             stack += top.values() if isinstance(top, dict) else top
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -12,6 +13,6 @@ from catlearn.meanings.kernels import KERNELS
 from catlearn.meanings.opaque import OPAQUE
 from catlearn.meanings.positions import POSITIONS
 
-NAMESPACE: dict[str, Any] = {"torch": torch, "F": F, "aten": torch.ops.aten, "checkpoint": checkpoint}
+NAMESPACE: dict[str, Any] = {"math": math, "torch": torch, "F": F, "aten": torch.ops.aten, "checkpoint": checkpoint}
 NAMESPACE |= {"inf": float("inf"), "nan": float("nan")}  # as repr writes them
 NAMESPACE |= {**KERNELS, **OPAQUE, **POSITIONS}

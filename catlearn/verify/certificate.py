@@ -1,12 +1,14 @@
 """A proof as JSON: the program, the type at every wire, the step at every node, the claim, and a digest of all of it.
 
-Law: ``decode(encode(proof)) == proof``; ``decode`` refuses what ``encode`` does not write, down to an unknown key.
+Laws: ``decode(encode(proof)) == proof``, and ``encode(decode(certificate)) == certificate``: whatever ``encode`` does not write is refused,
+down to an unknown key, and always by ``BadCertificate``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
@@ -14,11 +16,13 @@ from typing import Any
 
 from catlearn.core.sizes import Dim, Poly, Size
 from catlearn.errors import BadCertificate
-from catlearn.verify.kernel import Claim, Given, Node, Program, Proof, Step, Wire
+from catlearn.verify.proof import Claim, Given, Node, Program, Proof, Step, Wire
 from catlearn.verify.rules.call import Value
 from catlearn.verify.types import Axis, Factor, Type
 
 FORMAT, VERSION = "catlearn proof", 1
+DEPTH, POWER = 64, 64  # how deep a certificate may be nested; the largest power of a symbol in a size
+_RATIO = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400})?")  # Fraction alone would also take 1e999999999
 
 
 def encode(proof: Proof) -> dict[str, Any]:
@@ -53,16 +57,33 @@ def digest(certificate: Mapping[str, Any]) -> str:
 
 
 def decode(certificate: Any) -> Proof:
-    """The proof that a certificate holds; ``BadCertificate`` if it is none, or if its digest is not that of its content."""
+    """The proof that a certificate holds.
+
+    Raises ``BadCertificate`` if it is none, if its digest is not that of its content, or if it is not what ``encode`` writes of it.
+    """
+    try:
+        proof = _decoded(certificate)
+        same = digest(encode(proof)) == certificate["digest"]
+    except BadCertificate:
+        raise
+    except Exception as error:  # whoever wrote it may have meant harm: whatever goes wrong, it is no certificate
+        raise BadCertificate(f"the certificate cannot be read: {type(error).__name__}") from error
+    if not same:
+        raise BadCertificate("the certificate is not written as certificates are", ["a table or a number stands there in another way"])
+    return proof
+
+
+def _decoded(certificate: Any) -> Proof:
     c = _fields(certificate, "certificate", "format version program claim types steps outputs digest")
-    if c["format"] != FORMAT or _is(c["version"], int, "version") != VERSION:
-        raise BadCertificate(
-            f"a certificate of format {c['format']!r}, version {c['version']!r}", [f"needed  {FORMAT!r}, version {VERSION}"]
-        )
+    _shallow(c)
     try:
         found = digest(certificate)
     except (TypeError, ValueError) as error:
         raise BadCertificate(f"the certificate is no JSON: {error}") from error
+    if c["format"] != FORMAT or _is(c["version"], int, "version") != VERSION:
+        raise BadCertificate(
+            f"a certificate of format {c['format']!r}, version {c['version']!r}", [f"needed  {FORMAT!r}, version {VERSION}"]
+        )
     if found != c["digest"]:
         raise BadCertificate("the certificate has been changed: its digest is not that of its content", next="ask for the original file")
     p = _fields(c["program"], "program", "wires inputs nodes outputs dims")
@@ -74,6 +95,16 @@ def decode(certificate: Any) -> Proof:
     claim = Claim(_each(k["dom"], _read_type), _each(k["cod"], _read_type), _dims(k["dims"]), assumes)
     types = _each(c["types"], _read_type)
     return Proof(program, claim, _each(c["steps"], lambda s: _read_step(s, types)), _ints(c["outputs"]))
+
+
+def _shallow(certificate: dict[str, Any]) -> None:
+    """Refuses lists in lists without end."""
+    level: list[Any] = [certificate]
+    for _ in range(DEPTH):
+        inside = [x.values() if isinstance(x, dict) else x for x in level if isinstance(x, dict | list)]
+        level = [y for x in inside for y in x if isinstance(y, dict | list)]
+    if level:
+        raise BadCertificate(f"the certificate is nested deeper than {DEPTH} lists")
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -120,8 +151,12 @@ def _type(t: Type) -> dict[str, Any]:
 
 def _is(x: Any, kind: type, where: str) -> Any:
     if not isinstance(x, kind) or (kind is int and isinstance(x, bool)):
-        raise BadCertificate(f"{where}: {x!r} is no {kind.__name__}")
+        raise BadCertificate(f"{where}: {_short(x)} is no {kind.__name__}")
     return x
+
+
+def _short(x: Any) -> str:
+    return f"{str(x)[:60]!r}"
 
 
 def _fields(x: Any, where: str, needed: str, optional: str = "") -> dict[str, Any]:
@@ -163,7 +198,7 @@ def _polynomial(text: str) -> Size:
             raise BadCertificate(f"size: {term!r} is no term")
         product: Size = _is(term[1], int, "size")
         for row in _is(term[0], list, "size"):
-            if not isinstance(row, list) or len(row) != 3 or _is(row[2], int, "size") < 1:
+            if not isinstance(row, list) or len(row) != 3 or not 1 <= _is(row[2], int, "size") <= POWER:
                 raise BadCertificate(f"size: {row!r} is no power of a symbol")
             symbol = Poly(((((Dim(_is(row[0], str, "size"), _is(row[1], int, "size")), 1),), 1),))
             product = symbol ** row[2] * product
@@ -182,7 +217,7 @@ def _read_arg(x: Any) -> Any:
         if set(x) == {"float"}:
             try:
                 return float.fromhex(_is(x["float"], str, "float"))
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise BadCertificate(f"float: {x['float']!r} is none") from error
         return _read_size(x)
     if x is None or isinstance(x, bool | int | str):
@@ -197,9 +232,9 @@ def _read_axis(rows: Any) -> Axis:
         shift = f.get("shift", 0)
         if isinstance(shift, dict) and set(shift) == {"ratio"}:
             try:
-                shift = Fraction(_is(shift["ratio"], str, "shift"))
-            except (ValueError, ZeroDivisionError) as error:
-                raise BadCertificate(f"shift: {shift!r} is no fraction") from error
+                shift = Fraction(_RATIO.fullmatch(_is(shift["ratio"], str, "shift"))[0])  # type: ignore[index]
+            except (TypeError, ZeroDivisionError) as error:
+                raise BadCertificate(f"shift: {_short(shift)} is no fraction") from error
         else:
             shift = _read_size(shift)
         pad = _ints(f.get("pad", [0, 0]))

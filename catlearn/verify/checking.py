@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.export import ExportedProgram
 
 from catlearn.core.sizes import Poly, dims, evaluate
 from catlearn.core.term import Term
-from catlearn.errors import BadCertificate
+from catlearn.errors import BadCertificate, BadClaim
 from catlearn.interop.trace import trace
 from catlearn.verify.certificate import decode
 from catlearn.verify.faithful import check_same
@@ -27,6 +28,8 @@ from catlearn.verify.kernel import check as recheck
 from catlearn.verify.program import exported
 from catlearn.verify.report import Report
 from catlearn.verify.terms import term_program
+
+MOST = 1 << 28  # numbers of example inputs
 
 
 def check(certificate: Mapping[str, Any] | str | Path, f: Any) -> Report:
@@ -42,12 +45,14 @@ def check(certificate: Mapping[str, Any] | str | Path, f: Any) -> Report:
     >>> bool(check(report.certificate, torch.nn.Linear(3, 3))), bool(check(report.certificate, torch.nn.ReLU()))
     (True, False)
     """
-    proof = decode(_read(certificate))
+    content = _read(certificate)
+    proof = decode(content)
+    if not isinstance(f, ExportedProgram | Term) and not callable(f):
+        raise BadClaim(f"{f!r} is no module, no function and no term")
     claim = sentence(proof)
     wrong = recheck(proof) or _bound(proof, f)
     if wrong is not None:
         return Report("unknown", claim, reason=wrong)
-    content = certificate if isinstance(certificate, Mapping) else _read(certificate)
     return Report("proved", claim, certificate=content, assumptions=("exact real arithmetic", *sorted(proof.claim.assumes)))
 
 
@@ -59,16 +64,27 @@ def sentence(proof: Proof) -> str:
     return f"{sides[0]} → {sides[1]}{', for ' if known else ''}{', '.join(known)}, for all inputs and parameters; assuming {more}"
 
 
-def _read(certificate: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    if isinstance(certificate, Mapping):
+def _read(certificate: Any) -> Any:
+    if not isinstance(certificate, str | Path):
         return certificate
     path = Path(certificate)
-    if not path.is_file():
-        raise BadCertificate(f"there is no file {path}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if not path.is_file():
+            raise BadCertificate(f"there is no file {path}")
+    except OSError as error:
+        raise BadCertificate("the certificate is no path of a file", next="json.loads makes a mapping of a text") from error
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (ValueError, UnicodeDecodeError, RecursionError) as error:
         raise BadCertificate(f"{path} is no certificate: {error}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping in which no key stands twice: a reader and a parser could take different ones of the two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return found
 
 
 def _bound(proof: Proof, f: Any) -> str | None:
@@ -87,20 +103,34 @@ def _bound(proof: Proof, f: Any) -> str | None:
 
 
 def program_of(program: Program, f: Any) -> Program | str:
-    """The program of a network on inputs of the shapes that another program has."""
+    """The program of a network on inputs of the shapes that another program has, or why there is none.
+
+    Whoever wrote the other one chose these shapes, so whatever the network says to them is an answer, and no error.
+    """
+    try:
+        return _program_of(program, f)
+    except Exception as error:
+        line = next(iter(str(error).splitlines()), "")
+        return f"the network does not take the inputs that the certificate speaks of: {type(error).__name__}: {line}"
+
+
+def _program_of(program: Program, f: Any) -> Program | str:
     data = [program.wires[g.wire] for g in program.inputs if g.role == "data"]
     shapes = [v.shape for v in data]
     if isinstance(f, ExportedProgram):
-        return _guarded(lambda: exported(f, shapes).program)
+        return exported(f, shapes).program
     if isinstance(f, Term):
         front = next((v.shape[: len(v.shape) - len(w.axes)] for v, w in zip(data, f.dom, strict=False) if w.kind == "float"), ())
-        return _guarded(lambda: term_program(f, front).program)
+        return term_program(f, front).program
     sizes = {d.name: max(5, d.min) + 2 * i for i, d in enumerate(sorted({d for shape in shapes for n in shape for d in dims(n)}))}
+    if sum(prod(evaluate(n, sizes) for n in shape) for shape in shapes) > MOST:
+        return f"the certificate speaks of inputs of more than {MOST:,} numbers"
     dtype = next((p.dtype for p in f.parameters() if p.is_floating_point()), torch.float32) if isinstance(f, nn.Module) else torch.float32
     kinds = {"float": dtype, "index": torch.int64, "bool": torch.bool}
-    inputs = [_example([evaluate(n, sizes) for n in v.shape], kinds.get(v.kind, dtype)) for v in data]
-    rows = [{i: n for i, n in enumerate(shape) if isinstance(n, Poly)} or None for shape in shapes]
-    return _guarded(lambda: _traced(f, inputs, rows, shapes))
+    inputs = [_example([evaluate(n, sizes) for n in v.shape], kinds[v.kind]) for v in data]
+    ep = trace(f, inputs, dynamic=[{i: n for i, n in enumerate(shape) if isinstance(n, Poly)} or None for shape in shapes])
+    check_same(ep, f, inputs)
+    return exported(ep, shapes).program
 
 
 def _example(shape: list[int], dtype: torch.dtype) -> torch.Tensor:
@@ -109,22 +139,6 @@ def _example(shape: list[int], dtype: torch.dtype) -> torch.Tensor:
         if dtype.is_floating_point
         else torch.zeros(shape, dtype=dtype)
     )
-
-
-def _traced(f: Any, inputs: list[torch.Tensor], dynamic: list[Any], shapes: list[Any]) -> Program:
-    ep = trace(f, inputs, dynamic=dynamic)
-    check_same(ep, f, inputs)
-    return exported(ep, shapes).program
-
-
-def _guarded(make: Any) -> Program | str:
-    from catlearn.errors import CatlearnError
-    from catlearn.verify.types import Refused
-
-    try:
-        return make()
-    except (CatlearnError, Refused, ValueError) as error:
-        return f"the network does not take the inputs that the certificate speaks of: {str(error).splitlines()[0]}"
 
 
 __all__ = ["check", "program_of", "sentence"]

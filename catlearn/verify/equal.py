@@ -34,6 +34,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from catlearn import errors
 from catlearn.core.equality import same
@@ -41,6 +42,7 @@ from catlearn.core.sizes import Dim, evaluate
 from catlearn.core.spaces import Group, Wire
 from catlearn.core.term import Term
 from catlearn.meanings.exact import base_of
+from catlearn.verify.compared import Compared, as_terms, unmatched
 from catlearn.verify.identities import zero
 from catlearn.verify.witness import Point, Witness, run, wires_of
 from catlearn.verify.witness import witness as find
@@ -68,21 +70,30 @@ class Equality:
         return "\n".join([text, *([str(self.witness)] if self.witness else []), *rows])
 
 
-def equal(f: Term, g: Term, sizes: Mapping[str, int] | None = None) -> Equality:
+def equal(f: Compared, g: Compared, sizes: Mapping[str, int] | None = None, *, inputs: Sequence[Any] | torch.Tensor | None = None,
+          dynamic: Any = None) -> Equality:  # fmt: skip
     """Whether two terms compute the same outputs for all inputs and all parameters, the latter matched by name.
+
+    A module or a function of tensors becomes a term by ``categorify``, in the mode in which it is, on example ``inputs`` (with ``dynamic``
+    sizes as there), or on inputs of the shapes that the other term takes. What only torch knows of it has no formulas: such calls are
+    equal where they are the same calls, and refuted by a witness, but never proved equal to something else.
 
     With symbolic sizes the claim is about all of them: only the canonical form proves that, a witness at some size refutes it, and an
     identity at the smallest sizes leaves it ``unknown``. ``sizes`` asks about these sizes only. Terms with random boxes or a state are
     compared by the canonical form alone.
 
-    Raises ``BadClaim`` for different spaces, for a parameter with two spaces, and for what is no term.
+    Raises ``BadClaim`` for different spaces, for a parameter with two spaces, and for what is no term, no module and no function.
 
     >>> import catlearn as cl
     >>> x = cl.space(cl.S(cl.dim("n")), 2)
     >>> double = cl.copy(x) >> cl.add(x)
     >>> equal(cl.scale(2)(x), double).verdict, bool(equal(cl.scale(2)(x), double, sizes={"n": 3}))
     ('unknown', True)
+    >>> import torch
+    >>> bool(equal(torch.nn.Identity(), lambda y: y.T.T, inputs=(torch.ones(2, 3),))), bool(equal(torch.nn.ReLU(), cl.relu(cl.R(3))))
+    (True, True)
     """
+    f, g = as_terms(f, g, inputs, dynamic)
     _comparable(f, g)
     dims = sorted({d for t in (f, g) for wires in (t.dom, t.cod, (p.wire for p in t.params.values())) for w in wires for d in w.dims})
     _known(dims, sizes)
@@ -100,7 +111,8 @@ def equal(f: Term, g: Term, sizes: Mapping[str, int] | None = None) -> Equality:
     for known in trials:
         witness = find(f, g, known)
         if witness is not None:
-            return Equality("refuted", f"f ≠ g {where}" + (f", already for {_listed(known)}" if free else ""), witness=witness)
+            claim = f"f ≠ g {where}" + (f", already for {_listed(known)}" if free else "")
+            return Equality("refuted", claim, witness=witness, reason=unmatched(f, g))
     return _identity(f, g, trials[0], where, bool(free), first)
 
 
@@ -146,12 +158,7 @@ def _path(path: Term | Sequence[Term]) -> Term:
 # -- what is compared --------------------------------------------------------------------------------------------------
 
 
-def _comparable(f: Any, g: Any) -> None:
-    for name, term in (("f", f), ("g", g)):
-        if not isinstance(term, Term):
-            raise errors.BadClaim(
-                f"{name} is {type(term).__name__}, which is no term", next="cl.categorify(module, x) makes one of a module"
-            )
+def _comparable(f: Term, g: Term) -> None:
     for what, a, b in (("start from", f.dom, g.dom), ("end in", f.cod, g.cod)):
         if a != b:
             raise errors.BadClaim(

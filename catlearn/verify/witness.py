@@ -24,7 +24,8 @@ from catlearn.meanings.exact import Exact, Value, base_of
 from catlearn.meanings.module import compile
 
 Point = dict[str, np.ndarray[Any, Any]]
-POINTS, MOST, CLOSE = 12, 1 << 18, 1e-6  # points tried at each size; entries of a point; how far apart floats are different
+POINTS, MOST = 12, 1 << 18  # points tried at each size; entries of a point
+CLOSE, ROUNDED = 1e-6, 1e-2  # how far apart floats are different; where something is cast to fewer digits
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,18 @@ def witness(f: Term, g: Term, sizes: Mapping[str, int]) -> Witness | None:
     shapes = {name: [evaluate(n, sizes, "equal") for n in wire.shape] for name, wire in wires.items()}
     if sum(int(np.prod(shape)) for shape in shapes.values()) > MOST:
         return None
+    close = ROUNDED if any(_rounds(node.op) for t in (f, g) for node in t.graph.nodes) else CLOSE
     for point in islice(_points(wires, shapes, sizes), POINTS):
         for exact in (True, False):
             try:
                 left, right = (_outputs(t, point, sizes, exact) for t in (f, g))
             except errors.NoRule:
                 continue
-            except errors.BadInput:  # not defined there
+            except (errors.BadInput, IndexError, RuntimeError):  # not defined there
                 break
-            if not _differ(left, right, exact) or not (exact or _nearby(f, g, point, sizes)):
+            if not _differ(left, right, exact, close) or not (exact or _nearby(f, g, point, sizes, close)):
                 break
-            point = _smaller(f, g, point, sizes, exact)
+            point = _smaller(f, g, point, sizes, exact, close)
             left, right = (_outputs(t, point, sizes, exact) for t in (f, g))
             inputs = tuple(v for k, v in point.items() if not k.startswith("param "))
             params = {k.removeprefix("param "): v for k, v in point.items() if k.startswith("param ")}
@@ -99,7 +101,7 @@ def _points(wires: Mapping[str, Wire], shapes: Mapping[str, list[int]], sizes: M
         yield point
 
 
-def _smaller(f: Term, g: Term, point: Point, sizes: Mapping[str, int], exact: bool) -> Point:
+def _smaller(f: Term, g: Term, point: Point, sizes: Mapping[str, int], exact: bool, close: float) -> Point:
     """The point with entries set to 0, or else to 1, one after the other, as long as the terms still differ."""
     places = [(name, i) for name, array in point.items() for i in np.ndindex(array.shape)]
     for name, i in places if len(places) <= 48 else []:
@@ -107,8 +109,8 @@ def _smaller(f: Term, g: Term, point: Point, sizes: Mapping[str, int], exact: bo
             trial = {**point, name: point[name].copy()}
             trial[name][i] = simple
             try:
-                still = _differ(_outputs(f, trial, sizes, exact), _outputs(g, trial, sizes, exact), exact)
-            except errors.BadInput:
+                still = _differ(_outputs(f, trial, sizes, exact), _outputs(g, trial, sizes, exact), exact, close)
+            except (errors.BadInput, IndexError, RuntimeError):
                 still = False
             if still:
                 point = trial
@@ -116,13 +118,13 @@ def _smaller(f: Term, g: Term, point: Point, sizes: Mapping[str, int], exact: bo
     return point
 
 
-def _nearby(f: Term, g: Term, point: Point, sizes: Mapping[str, int]) -> bool:
+def _nearby(f: Term, g: Term, point: Point, sizes: Mapping[str, int], close: float) -> bool:
     """Whether floats differ beside the point too, so that it was not the rounding of a jump."""
     random, wires, moved = Random(1), wires_of(f, g), dict(point)
     for name in point:
         if wires[name].kind == "float":
             moved[name] = point[name] + np.vectorize(lambda _: random.uniform(-1e-2, 1e-2), otypes=[object])(point[name])
-    return _differ(_outputs(f, moved, sizes, False), _outputs(g, moved, sizes, False), False)
+    return _differ(_outputs(f, moved, sizes, False), _outputs(g, moved, sizes, False), False, close)
 
 
 def _outputs(term: Term, point: Mapping[str, Any], sizes: Mapping[str, int], exact: bool) -> tuple[Any, ...]:
@@ -151,13 +153,18 @@ def _tensor(array: Any, wire: Wire) -> torch.Tensor:
     return torch.tensor(np.asarray(array, dtype=float if wire.kind == "float" else int)).to(dtype)
 
 
-def _differ(left: Sequence[Any], right: Sequence[Any], exact: bool) -> bool:
+def _rounds(op: Any) -> bool:
+    """Whether an op may compute in less than float64: a cast of a module that was traced."""
+    return getattr(op, "overload", "").startswith(("aten.to.", "aten._to_copy", "aten.type_as", "higher_order."))
+
+
+def _differ(left: Sequence[Any], right: Sequence[Any], exact: bool, close: float) -> bool:
     if exact:
         return any((a != b).any() for a, b in zip(left, right, strict=True))
     pairs = [(np.asarray(a, float), np.asarray(b, float)) for a, b in zip(left, right, strict=True)]
     if not all(np.isfinite(a).all() and np.isfinite(b).all() for a, b in pairs):
         return False
-    return any((abs(a - b) > CLOSE * (1 + abs(a) + abs(b))).any() for a, b in pairs)
+    return any((abs(a - b) > close * (1 + abs(a) + abs(b))).any() for a, b in pairs)
 
 
 def text_of(array: Any) -> str:

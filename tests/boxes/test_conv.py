@@ -55,6 +55,19 @@ def test_convolutions_agree_with_torch(box, options):
     agree(box, reference, batches=((2, 3),), bits=False, aten=False)  # a loop adds the weight's cotangents in another order
 
 
+@pytest.mark.parametrize("box, options", [
+    (cl.conv2d(cl.R(2, 4, 7, 6), 6, 3, padding=1, groups=2), {"padding": 1, "groups": 2}),
+    (cl.conv1d(cl.R(2, 3, 4, 9), 5, 3, stride=2), {"stride": 2}),
+], ids=label)  # fmt: skip
+def test_axes_before_the_channels_are_so_many_pictures(box, options):
+    f = F.conv2d if box.op.axes == 2 else F.conv1d
+
+    def reference(x, weight, bias):
+        return lifted(f, box.op.axes + 1)(x, weight, bias, **options)
+
+    agree(box, reference, batches=((), (3,)), bits=False, aten=False)
+
+
 def test_a_convolution_with_another_padding_is_told_apart():
     with pytest.raises(AssertionError, match="off by"):
         check_forward(CONVS[1][0], lambda x, weight: F.pad(F.conv2d(x, weight), (1, 1, 1, 1)))
@@ -146,7 +159,7 @@ def test_symbolic_sizes():
 
 @pytest.mark.parametrize("make, text", [
     (lambda: cl.conv2d(cl.R(3, 2, 9), 4, 3), "axes of at least 3"),
-    (lambda: cl.conv2d(cl.R(3, 9), 4, 3), r"R\(channels, H, W\)"),
+    (lambda: cl.conv2d(cl.R(3, 9), 4, 3), r"R\(\.\., channels, H, W\)"),
     (lambda: cl.conv1d(cl.index(3, 2, 9), 4, 3), "float wire"),
     (lambda: cl.conv2d(cl.R(3, 9, 9), 4, 3, groups=2), "2 groups divide"),
     (lambda: cl.conv2d(cl.R(3, 9, 9), 4, (3, 3, 3)), "or 2 of them"),

@@ -31,6 +31,15 @@ def test_pools_agree_with_torch(box, f):
     agree(box, lifted(f, len(box.dom[0].axes)), batches=BATCHES, aten=True)
 
 
+@pytest.mark.parametrize("box, f", [
+    (cl.max_pool2d(cl.R(3, 2, 7, 8), (3, 2), padding=(1, 0)), lambda x: F.max_pool2d(x, (3, 2), padding=(1, 0))),
+    (cl.avg_pool1d(cl.R(2, 2, 2, 9), 4, stride=2), lambda x: F.avg_pool1d(x, 4, 2)),
+    (cl.adaptive_avg_pool2d(cl.R(2, 2, 7, 8), (3, 5)), lambda x: F.adaptive_avg_pool2d(x, (3, 5))),
+], ids=lambda p: str(p) if isinstance(p, cl.Term) else "")  # fmt: skip
+def test_axes_before_the_channels_are_so_many_pictures(box, f):
+    agree(box, lifted(f, box.op.axes + 1), batches=((), (3,)), bits=False, aten=False)
+
+
 def test_another_window_is_told_apart():
     with pytest.raises(AssertionError, match="off by"):
         check_forward(POOLS[0][0], lambda x: -F.max_pool1d(-x, 2))
@@ -44,7 +53,7 @@ def test_ties_torch_gives_all_to_the_first_the_definition_shares():
 
 @pytest.mark.parametrize("make, text", [
     (lambda: cl.max_pool2d(cl.R(1, 2, 9), 3), "axes of at least 3"),
-    (lambda: cl.max_pool2d(cl.R(1, 9), 3), r"R\(channels, H, W\)"),
+    (lambda: cl.max_pool2d(cl.R(1, 9), 3), r"R\(\.\., channels, H, W\)"),
     (lambda: cl.avg_pool1d(cl.R(1, 9), 3, padding=2), "half of the kernel"),
     (lambda: cl.adaptive_avg_pool2d(cl.R(1, 0, 9), 2), "without empty axes"),
     (lambda: cl.adaptive_avg_pool2d(X2, (1, 2, 3)), "or 2 of them"),

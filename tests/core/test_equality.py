@@ -252,3 +252,23 @@ def test_deep_terms_are_compared_without_recursion(boxes):
     deep = cl.seq(*[cl.bias(x) >> cl.relu] * (boxes // 2))
     assert cl.same(deep, cl.seq(*[cl.bias(x) >> (cl.id(x) >> cl.relu)] * (boxes // 2)))
     assert not cl.same(deep, deep >> cl.relu)
+
+
+def test_by_use_names_and_scopes_do_not_count_and_the_renaming_is_told():
+    def net(scope, a, b):
+        return (cl.linear(cl.R(2), cl.R(2), name=a) >> cl.tanh(cl.R(2))).named(scope) >> cl.linear(cl.R(2), cl.R(2), name=b)
+
+    f, g = net("mine", "a", "b"), net("yours", "b", "a")
+    answer = cl.same(f, g, names="by use")
+    assert not cl.same(f, g) and answer
+    assert dict(answer.renaming) == {"mine.a.weight": "yours.b.weight", "mine.a.bias": "yours.b.bias",
+                                     "b.weight": "a.weight", "b.bias": "a.bias"}  # fmt: skip
+    assert "mine.a.weight as yours.b.weight" in str(answer)
+    assert not cl.same(f, g.at("*weight").tie(), names="by use")  # two parameters are not one
+    assert not cl.same(f, net("yours", "b", "a") >> cl.relu(cl.R(2)), names="by use")
+    assert not cl.same(f, g.at("yours.*").freeze(), names="by use")  # whether a parameter learns is part of it
+
+
+def test_another_way_to_compare_names_is_refused():
+    with pytest.raises(errors.BadInput, match="by use"):
+        cl.same(cl.relu(cl.R(2)), cl.relu(cl.R(2)), names="by name")  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ def run(module: nn.Module, args: Any, kwargs: Any) -> tuple[list[torch.Tensor], 
     torch.manual_seed(7)
     outs = tensors(module(*args, **kwargs))
     torch.manual_seed(8)
-    total = sum(((y * torch.randn_like(y)).sum() for y in outs if y.requires_grad), torch.zeros((), requires_grad=True))
+    total = sum(((y * torch.randn(y.shape)).sum() for y in outs if y.requires_grad), torch.zeros((), requires_grad=True))
     total.backward()
     return [y.detach() for y in outs], {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
 

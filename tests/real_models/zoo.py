@@ -27,7 +27,7 @@ NODES = 7
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 0, 2, 4, 1, 3], [1, 2, 3, 4, 5, 6, 0, 2, 4, 6, 5, 0]])  # every node is reached
 
 
-def model(name: str) -> Callable[[Callable[[], Any]], Callable[[], Example]]:
+def model(name: str, zoo: dict[str, Callable[[], Example]] = ZOO) -> Callable[[Callable[[], Any]], Callable[[], Example]]:
     """Registers a factory of ``(module, *positional inputs)``, perhaps with a mapping of named inputs at the end."""
 
     def register(make: Callable[[], Any]) -> Callable[[], Example]:
@@ -41,7 +41,7 @@ def model(name: str) -> Callable[[Callable[[], Any]], Callable[[], Example]]:
                         p.add_(0.05 * torch.randn_like(p))
             return module.eval(), tuple(inputs), kwargs
 
-        ZOO[name] = build
+        zoo[name] = build
         return build
 
     return register

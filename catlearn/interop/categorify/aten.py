@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import keyword
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -26,7 +26,8 @@ from catlearn.boxes.constant import Held
 from catlearn.core.op import Fused, Op, Param
 from catlearn.core.sizes import Poly
 from catlearn.core.spaces import Space, Wire
-from catlearn.interop.values import CLASSES
+from catlearn.interop.categorify.arithmetic import check_arithmetic
+from catlearn.interop.values import CLASSES, TEXTS
 
 Specs = tuple[tuple[str, Param], ...]
 
@@ -63,7 +64,12 @@ class Sized:
     where: tuple[tuple[str, int, int], ...]
 
 
+def _check_sized(written: Mapping[str, Any]) -> None:
+    check_arithmetic(written["text"], [row["tuple"][0] for row in written["where"]["tuple"]])
+
+
 CLASSES.update({kind.__name__: kind for kind in (Place, Mode, Named, Sized)})
+TEXTS["Sized"] = _check_sized
 
 
 class ByAutograd(Op):

@@ -24,7 +24,7 @@ from catlearn.core.spaces import I, Space, Wire
 from catlearn.core.term import Box, Reparam, Scope, Term, Wiring
 from catlearn.interop.categorify.ask import axes, kind
 from catlearn.interop.categorify.boxes import Keep
-from catlearn.interop.categorify.read import NeedsFunctions, Reading
+from catlearn.interop.categorify.read import Reading
 from catlearn.interop.categorify.scopes import Part, nest
 
 
@@ -106,7 +106,7 @@ class Assembly:
 
     def part(self, part: Part, name: str, later: set[int], path: tuple[str, ...]) -> _Step:
         """A module: one box if it is one, else a scope."""
-        if len(part.items) == 1 and isinstance(node := part.items[0], Node) and self.owns(node):
+        if len(part.items) == 1 and isinstance(node := part.items[0], Node) and self.owns(node) and self.at_home(node, (*path, name)):
             return self.step(node, name, set(), None, path)
         inside, made = _reads(part.items)
         reads = [wire for wire in inside if wire not in self.names]
@@ -120,24 +120,28 @@ class Assembly:
         alone = all(self.uses[a] == 1 for a in params) and not any(a in self.names for a in node.args[: node.data])
         return named and alone and not isinstance(node.op, Keep)
 
+    def at_home(self, node: Node, path: tuple[str, ...]) -> bool:
+        """Whether the state of a node has the names that a box at this place gives it: not in a module that runs twice, or was renamed."""
+        return not node.op.state_names or isinstance(node.op, Keep) or ".".join(path) == self.reading.states[id(node)]
+
     def step(self, node: Node, name: str, local: set[int], names: Names | None, path: tuple[str, ...]) -> _Step:
         """A node; ``names`` are those of the scope around it, None for a module that is this one box."""
         args, outs = list(node.args), list(node.outs)
         if isinstance(node.op, Keep):
             op = Explicit(node.op, self.graph.space(outs), len(args), (self.reading.states[id(node)],))
             return _Step(args, outs, Box(op, self.graph.space(args), name, source=node.source))
-        if node.op.state_names and ".".join((*path, name)) != self.reading.states[id(node)]:
-            raise NeedsFunctions
+        home = self.at_home(node, (*path, name))
         params = args[node.data :]
         naturals = {short: ".".join((*path, name, short)) for short in node.op.param_names}
         true = [self.names.get(a) for a in params]
-        if names is None or (self.owns(node) and true == list(naturals.values())):
+        if names is None or (home and self.owns(node) and true == list(naturals.values())):
             own = {short: self.param(str(key), naturals[short]) for short, key in zip(naturals, true, strict=True)}
             data = args[: node.data]
             return _Step(data, outs, Box(node.op, self.graph.space(data), name, own or None, node.source))
         pieces = [self.point(a, names, path) if a in self.names and a not in local else identity(self.graph.space([a])) for a in args]
         reads = [a for a in args if a not in self.names or a in local]
-        op = Explicit(node.op, self.graph.space(outs), node.data)
+        keys = () if home else tuple(f".{key}" for key in self.state_keys(node, self.reading.states[id(node)]))
+        op = Explicit(node.op, self.graph.space(outs), node.data, keys)
         box = Box(op, self.graph.space(args), name, source=node.source)
         return _Step(reads, outs, par(*pieces) >> box if len(reads) < len(args) else box)
 

@@ -13,7 +13,6 @@ True
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +33,28 @@ def categorify(module: Callable[..., Any], *inputs: Any, dynamic: Any = None, **
     batch. ``dynamic`` names the sizes that may vary, ``[{0: cl.dim("n")}, None]``. Parameters start from the module's own tensors
     and keep their names; ``requires_grad`` says what learns. The module itself is not changed. Raises ``CannotTrace``.
     """
-    from catlearn.interop.categorify.build import Assembly
-    from catlearn.interop.categorify.inplace import NeedsFunctions
-    from catlearn.interop.categorify.modes import both
-    from catlearn.interop.categorify.read import Reader
-    from catlearn.interop.trace import Function
-
     if not callable(module):
         raise errors.BadInput(f"categorify({type(module).__name__}, ...)", next="give a torch module or a function of tensors")
+    return traced(module, inputs, kwargs, dynamic)
+
+
+def traced(module: Callable[..., Any], inputs: Sequence[Any], kwargs: Mapping[str, Any], dynamic: Any, follow: bool = True) -> Term:
+    """The term of a module; ``follow``: of both its modes where they can be laid over each other, else of that in which it is."""
+    from catlearn.interop.categorify.build import Assembly
+    from catlearn.interop.categorify.inplace import NeedsFunctions
+    from catlearn.interop.categorify.modes import aligned, both, functions
+    from catlearn.interop.categorify.read import Reader
+    from catlearn.interop.trace import Function, trace
+
     model = module if isinstance(module, nn.Module) else Function(module)
-    program, twins = both(model, inputs, kwargs, dynamic)
-    specs = _specs(program, inputs, kwargs, dynamic)
+    programs = both(model, inputs, kwargs, dynamic) if follow else (trace(model, inputs, kwargs, dynamic), None)
+    specs = _specs(programs[0], inputs, kwargs, dynamic)
     try:
-        term = Assembly(Reader(program, model, twins, specs).run()).term()
+        term = Assembly(Reader(programs[0], model, aligned(*programs), specs).run()).term()
     except NeedsFunctions:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
-            program = program.run_decompositions({})
+        programs = functions(programs)
         try:
-            term = Assembly(Reader(program, model, None, specs).run()).term()
+            term = Assembly(Reader(programs[0], model, aligned(*programs), specs).run()).term()
         except NeedsFunctions:
             raise errors.CannotTrace("categorify cannot undo a change in place: a block (a branch, a loop, autocast) changes its inputs",
                                      [], "change buffers outside of the block; batch norm in training changes them") from None  # fmt: skip
@@ -68,4 +70,4 @@ def _specs(program: ExportedProgram, inputs: Sequence[Any], kwargs: Mapping[str,
     return dict(zip(program.graph_signature.user_inputs, rows, strict=False))  # type: ignore[arg-type]
 
 
-__all__ = ["categorify"]
+__all__ = ["categorify", "traced"]

@@ -5,13 +5,14 @@ Where they are one sequence of calls, an argument in which they differ (the prob
 mode in which it was given.
 
 >>> import torch
->>> both(torch.nn.Dropout(0.1).eval(), (torch.ones(3),), {}, None)[1] is None
+>>> aligned(*both(torch.nn.Dropout(0.1).eval(), (torch.ones(3),), {}, None)) is None
 False
 """
 
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,20 +28,50 @@ from catlearn.interop.trace import trace
 
 CHECKS = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten._assert_async", "aten.sym_constrain_range", "aten._assert")
 Twins = Mapping[fx.Node, fx.Node]
+Programs = tuple[ExportedProgram, ExportedProgram | None]
 
 
-def both(module: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], dynamic: Any) -> tuple[ExportedProgram, Twins | None]:
-    """The program in the module's own mode, and for each of its calls the one in the other mode; None where they do not match."""
+def both(module: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], dynamic: Any) -> Programs:
+    """The program in the module's own mode, and the one in the other mode; None where there is none."""
     program = trace(module, args, kwargs, dynamic)
     flags = {part.training for part in module.modules()} if isinstance(module, nn.Module) else set()
     if not isinstance(module, nn.Module) or len(flags) != 1:
         return program, None
     try:
         with _switched(module):
-            other = trace(module, args, kwargs, dynamic)
+            return program, trace(module, args, kwargs, dynamic)
     except errors.CannotTrace:
         return program, None
-    return program, _aligned(program, other)
+
+
+def functions(programs: Programs) -> Programs:
+    """The programs with changes in place undone by torch."""
+    found = []
+    for program in programs:
+        for part in program.graph_module.modules() if program is not None else ():
+            if isinstance(part, fx.GraphModule):
+                _cut(part)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
+            found.append(None if program is None else program.run_decompositions({}))
+    return found[0], found[1]
+
+
+def _cut(module: fx.GraphModule) -> None:
+    """Marks by ``detach`` what comes out of a block without gradients: torch would take the block away, and its meaning with it."""
+    for block in [node for node in module.graph.nodes if str(node.target) == "wrap_with_set_grad_enabled" and node.args[0] is False]:
+        for value in [user for user in block.users if user.target is operator.getitem and tensor_of(user) is not None]:
+            with module.graph.inserting_after(value):
+                cut = module.graph.call_function(torch.ops.aten.detach.default, (value,))
+            cut.meta.update(value.meta)
+            value.replace_all_uses_with(cut, lambda user, cut=cut: user is not cut)
+    module.recompile()
+
+
+def tensor_of(node: fx.Node) -> torch.Tensor | None:
+    """The float tensor that a node gives, if it does."""
+    value = node.meta.get("val")
+    return value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
 
 
 @contextmanager
@@ -57,9 +88,13 @@ def _switched(module: nn.Module) -> Iterator[None]:
 
 def calls(program: ExportedProgram) -> list[fx.Node]:
     """The calls that compute something: checks of torch's own, and the counting of batches, are none."""
-    counters = counted(program)
-    return [node for node in program.graph.nodes if node.op in ("call_function", "get_attr") and not checks(node) and through(node) is node
-            and not (str(node.target) == "aten.add_.Tensor" and node.args[0] in counters)]  # fmt: skip
+    counters, found = set(counted(program)), []
+    for node in program.graph.nodes:
+        if str(node.target) == "aten.add_.Tensor" and node.args[0] in counters:
+            counters.add(node)  # a norm that runs twice counts twice
+        elif node.op in ("call_function", "get_attr") and not checks(node) and through(node) is node:
+            found.append(node)
+    return found
 
 
 def through(node: fx.Node) -> fx.Node:
@@ -83,8 +118,10 @@ def counted(program: ExportedProgram) -> dict[fx.Node, str]:
             if node.op == "placeholder" and named.get(node.name, "").endswith("num_batches_tracked")}  # fmt: skip
 
 
-def _aligned(program: ExportedProgram, other: ExportedProgram) -> Twins | None:
-    """Call for call, if the targets and the shapes are the same."""
+def aligned(program: ExportedProgram, other: ExportedProgram | None) -> Twins | None:
+    """For each call of a program the one of another, if they have the same targets and shapes, one by one."""
+    if other is None:
+        return None
     ours, theirs = calls(program), calls(other)
     if len(ours) != len(theirs) or any(a.target != b.target or _shape(a) != _shape(b) for a, b in zip(ours, theirs, strict=True)):
         return None
@@ -139,4 +176,4 @@ def merged(a: Any, b: Any, training: bool) -> Any:
     return Mode(a, b) if training else Mode(b, a)
 
 
-__all__ = ["arguments", "both", "calls", "checks", "counted", "merged", "through"]
+__all__ = ["aligned", "arguments", "both", "calls", "checks", "counted", "functions", "merged", "through"]

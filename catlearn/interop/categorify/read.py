@@ -19,18 +19,19 @@ from catlearn import errors
 from catlearn.core.graph import Graph, Node
 from catlearn.core.op import Op, Param, typecheck
 from catlearn.core.spaces import Axis, Space, Wire
-from catlearn.interop.categorify import moves, rules, table
+from catlearn.interop.categorify import graphs, images, moves, rules, table
 from catlearn.interop.categorify.ask import Frame, arranged, axes, draws, flat, frames, kind, line, moved, symbols_in, tensors, tensors_of
 from catlearn.interop.categorify.aten import Aten, Place, Sized, given, spoken
 from catlearn.interop.categorify.blocks import enter
 from catlearn.interop.categorify.boxes import Keep, RunningNorm
 from catlearn.interop.categorify.inplace import NeedsFunctions, functional
+from catlearn.interop.categorify.layout import apart_from_memory
 from catlearn.interop.categorify.modes import Twins, arguments, calls, counted, merged, through
 from catlearn.interop.categorify.program import called
 from catlearn.interop.categorify.symbols import Symbols, expr
 from catlearn.meanings.build import Builder
 
-RULES = {**rules.RULES, **moves.RULES}
+RULES = {**rules.RULES, **moves.RULES, **images.RULES, **graphs.RULES}
 
 
 @dataclass
@@ -62,8 +63,9 @@ class Reader(Builder):
         self.inputs(dict(zip(placeholders, self.program.graph_signature.input_specs, strict=True)))
         for node in calls(self.program):
             self.call(node)
-        owners = set(self.reading.states.values())
-        if any(node.users and name.rpartition(".")[0] not in owners for node, name in counted(self.program).items()):
+        owners, written = set(self.reading.states.values()), self.program.graph_signature.buffers_to_mutate.values()
+        idle = [name for node, name in counted(self.program).items() if node.users and name not in written]
+        if any(name.rpartition(".")[0] not in owners for name in idle):
             raise NeedsFunctions  # batches are counted where no box of ours counts them
         self.outputs()
         return self.reading
@@ -162,8 +164,8 @@ class Reader(Builder):
         if not isinstance(node.target, torch._ops.OpOverload):
             return enter(self, node)
         target, changed = functional(node, self.base)
-        args = [self.value(a) for a in self.merged(node)]
         expected = [self.type(v) for v in flat(value)]
+        target, args = apart_from_memory(self, node, target, [self.value(a) for a in self.merged(node)], expected)
         outs = self.known(node, target, args, expected)
         if outs is None:
             outs = self.opaque(target, args, expected)
@@ -227,10 +229,10 @@ class Reader(Builder):
         return tuple(map(self.sized, a)) if isinstance(a, tuple) else a
 
     def norm(self, node: fx.Node, args: list[Any]) -> tuple[int, ...] | None:
-        """A batch norm with running statistics, which keeps them as its state."""
+        """A batch norm with running statistics, which keeps them as its state; one that runs twice has one state."""
         raw = arguments(node)
         names = [self.buffers.get(a) if isinstance(a, fx.Node) else None for a in raw[3:5]]
-        if None in names or any(len(a.users) > 1 for a in raw[3:5]):
+        if None in names or any(user.target is not node.target for a in raw[3:5] for user in a.users):
             return None
         prefix = str(names[0]).rpartition(".")[0]
         keys = [str(name) for name in (*names, f"{prefix}.num_batches_tracked") if name in self.reading.values]

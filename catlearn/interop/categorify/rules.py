@@ -5,14 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from catlearn.boxes import arithmetic, contract, conv, index, masks, norm, pointwise, pool, reduce, softmax
+from catlearn.boxes import arithmetic, contract, index, masks, norm, pointwise, reduce, softmax
 from catlearn.boxes.attention import Attention
 from catlearn.boxes.random import Dropout
 from catlearn.core.op import Op
 from catlearn.core.spaces import Space
 from catlearn.interop.categorify.aten import Mode
 from catlearn.interop.categorify.boxes import DropAttention, PaddedEmbedding, Recurrent
-from catlearn.interop.categorify.table import RULES, Call, Rule, W, rule
+from catlearn.interop.categorify.table import RULES, Call, W, rule
 
 # -- entry by entry ------------------------------------------------------------------------------------------------------
 
@@ -151,31 +151,6 @@ def _recurrent(
     op = Recurrent("lstm" if len(states) == 2 else "gru", tuple(names[w.wire] for w in weights), spaces[0].with_role("data"),
                    Space(tuple(c.expected)), spaces[1], layers, bias, both, first)  # fmt: skip
     return c.apply(op, x, *states, *weights)
-
-
-def _conv(kind: type[conv.Conv]) -> Rule:
-    def run(c: Call, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-        out, kernel = c.type(weight).shape[0], c.type(weight).shape[2:]
-        full = [tuple(n) * kind.axes if len(n) == 1 else tuple(n) for n in (stride, padding, dilation)]
-        op = kind(out, kernel, *full, groups, bias is not None)  # type: ignore[arg-type]
-        return c.apply(op, x, weight, *([bias] if bias is not None else []))
-
-    return run
-
-
-RULES["aten.conv1d.default"], RULES["aten.conv2d.default"] = _conv(conv.Conv1d), _conv(conv.Conv2d)
-
-
-@rule("max_pool2d.default")
-def _max_pool(c: Call, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Any:
-    if ceil:
-        return None
-    return c.apply(pool.MaxPool2d(tuple(kernel), tuple(stride) or None, tuple(padding), tuple(dilation)), x)
-
-
-@rule("adaptive_avg_pool2d.default")
-def _adaptive(c: Call, x: Any, out: Any) -> Any:
-    return c.apply(pool.AdaptiveAvgPool2d(tuple(out)), x)
 
 
 # -- norms and reductions ----------------------------------------------------------------------------------------------------
