@@ -20,13 +20,14 @@ import torch
 from torch import nn
 
 from catlearn import errors
-from catlearn.adapters.adapting import activate, fits, known, put, some
+from catlearn.adapters.adapting import fits, known, put, some
 from catlearn.adapters.definition import Place
 from catlearn.adapters.expressions import Expression
 from catlearn.adapters.low_rank import LoRA
 from catlearn.adapters.rewriting import change, is_base
 from catlearn.adapters.sites import candidates, full
-from catlearn.adapters.slots import VIEWS, Slot
+from catlearn.adapters.slots import VIEWS, Acting, Slot
+from catlearn.adapters.switching import activate
 from catlearn.maps.algebra import scaled
 from catlearn.maps.base import Map
 from catlearn.maps.combine import Scaled, Sum
@@ -124,15 +125,16 @@ def factors(model: nn.Module, numbers: Numbers = "default") -> dict[str, Factors
     for path, slot in some(model):
         if slot.merged:
             raise errors.BadMerge("the adapters of this model are merged", next="cl.unmerge(model) first")
-        e = slot.of(tuple((n, k) for n, k in given if n in slot))
-        if e is not None:
+        act = slot.of(tuple((n, k) for n, k in given if n in slot))
+        if act is not None:
             site = paths[path]
-            found[site.name] = of_slot(slot, e, site.tensor, path)
+            found[site.name] = of_slot(slot, act, site.tensor, path)
     return found
 
 
-def of_slot(slot: Slot, e: Expression, raw: torch.Tensor, path: str) -> Factors:
+def of_slot(slot: Slot, act: Acting, raw: torch.Tensor, path: str) -> Factors:
     """The factors of an expression at one place."""
+    e = act.expression
     read = reading(e)
     if read is None or not e.keeps_bias:
         rows = [f"the weight is {e.weight}", f"the bias is {e.bias}"]
@@ -144,7 +146,7 @@ def of_slot(slot: Slot, e: Expression, raw: torch.Tensor, path: str) -> Factors:
         pairs = []
         for k in each:
             W = there(raw if k is None else raw[k])
-            out = read(raw, 1, *slot.tensors(e, e.keys, W, None, k))
+            out = read(raw, 1, *slot.tensors(act, e.keys, W, None, k))
             pairs.append((torch.cat(out[: len(out) // 2], 1), torch.cat(out[len(out) // 2 :], 0)))
         B, A = (pairs[0][s] if slot.experts is None else torch.stack([p[s] for p in pairs]) for s in (0, 1))
     return Factors(B.clone(), A.clone())

@@ -20,12 +20,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from catlearn import errors
 from catlearn.adapters.definition import Adapter
 from catlearn.adapters.rewriting import BASE, change, is_base, noisy, renamed, substituted
 from catlearn.maps.algebra import add, scaled
 from catlearn.maps.base import Map
 from catlearn.maps.batched import Noise
 from catlearn.maps.combine import Compose, Scaled, Sum
+from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.leaves import dense
 from catlearn.maps.running import run, writing
 
@@ -91,24 +93,29 @@ def keys(f: Map) -> tuple[Key, ...]:
 # -- dropout -----------------------------------------------------------------------------------------------------------
 
 
-def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    """f on x with entries dropped where the map says so; each part without noise runs by its own plan."""
+def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor], first: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
+    """f on x with entries dropped where the map says so; each part without noise runs by its own plan.
+
+    ``first(part, x)`` runs the parts that read the layer's own input, if that is no vector; it gives vectors.
+    """
+    if not noisy(f) or isinstance(f, RowNorm):
+        return first(f, x) if first is not None else run(f, x, [values[name] for name in f.params])
     if isinstance(f, Noise):
         return F.dropout(x, f.rate, True)
-    if not noisy(f):
-        return run(f, x, [values[name] for name in f.params])
     if isinstance(f, Scaled):
-        return f.factor * run_noisy(f.of, x, values)
+        return f.factor * run_noisy(f.of, x, values, first)
     if isinstance(f, Sum):
         quiet, loud = [part for part in f.maps if not noisy(part)], [part for part in f.maps if noisy(part)]
-        found = [run_noisy(add(*quiet), x, values)] if quiet else []
-        found += [run_noisy(part, x, values) for part in loud]
+        found = [run_noisy(add(*quiet), x, values, first)] if quiet else []
+        found += [run_noisy(part, x, values, first) for part in loud]
         return sum(found[1:], found[0])
     if isinstance(f, Compose):
         for piece in pieces(f):
-            x = run_noisy(piece, x, values)
+            x = run_noisy(piece, x, values, first)
+            first = first if isinstance(piece, Noise) else None
         return x
-    raise NotImplementedError(f"dropout inside {type(f).__name__}")
+    raise errors.BadAdapter(f"dropout inside {f}", ["the adapter below has dropout, and this one multiplies its weight entry by entry"],
+                            "set the dropout of the adapters below to 0, or model.eval()")  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

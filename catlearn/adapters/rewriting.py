@@ -90,6 +90,16 @@ def noisy(f: Map) -> bool:
     return any(isinstance(part, Noise) for part in walk(f))
 
 
+def drops_inputs(f: Map) -> bool:
+    """Whether dropout acts on inputs only: at the front of chains."""
+    if not noisy(f) or isinstance(f, Noise):
+        return True
+    if isinstance(f, Compose):
+        front = next((k for k, part in enumerate(f.maps) if not isinstance(part, Noise)), len(f.maps))
+        return all(drops_inputs(f.maps[k]) if k == front else not noisy(f.maps[k]) for k in range(front, len(f.maps)))
+    return isinstance(f, Sum | Scaled) and all(drops_inputs(part) for part in (f.maps if isinstance(f, Sum) else (f.of,)))
+
+
 def rank_of_change(f: Map) -> int:
     """A bound of the rank of ``f − W``."""
     whole = min(size(f.dom), size(f.cod))
