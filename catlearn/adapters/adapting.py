@@ -181,7 +181,7 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
     for follower in site.followers:
         if not isinstance(follower.module, Adapted):
             follower.module.__class__ = adapted_class(type(follower.module), (follower.attribute,), False)
-            follower.module.__dict__["_follows"] = (module, site.attribute)
+            follower.module.__dict__.update(_follows=(module, site.attribute), _reads=None)
     return module.adapters[site.attribute]  # type: ignore[index,return-value]
 
 
@@ -191,6 +191,9 @@ def reclass(module: nn.Module, by_forward: bool) -> None:
     attributes = tuple(module.adapters) if "adapters" in module._modules else ()  # type: ignore[arg-type]
     biases = tuple((bias, name) for name in attributes if (bias := bias_of(module, name)) is not None) if not by_forward else ()
     module.__class__ = adapted_class(was, attributes, by_forward, biases) if attributes else was  # type: ignore[assignment]
+    module.__dict__.pop("_reads", None)
+    if attributes and not by_forward:
+        module.__dict__["_reads"] = None
 
 
 def freeze_base(model: nn.Module, chosen: Sequence[Site], freeze: str) -> None:

@@ -134,6 +134,6 @@ def stripped(model: nn.Module, name: str | None) -> nn.Module:
     for module in list(model.modules()):
         leader = module.__dict__.get("_follows")
         if leader is not None and not isinstance(leader[0], Adapted):
-            del module.__dict__["_follows"]
+            del module.__dict__["_follows"], module.__dict__["_reads"]
             module.__class__ = module.was  # type: ignore[assignment]
     return model

@@ -29,7 +29,7 @@ class Adapted(nn.Module):
     was: type[nn.Module]
     by_forward: bool
     adapters: nn.ModuleDict
-    _reads: dict[str, torch.Tensor] | None = None  # what was read in the forward pass that is running
+    _reads: dict[str, torch.Tensor] | None  # of a module that reads: what was read in the forward pass that is running
 
 
 def _linear(self: Any, slot: Slot, act: Acting, x: torch.Tensor) -> torch.Tensor:
