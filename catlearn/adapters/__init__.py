@@ -36,6 +36,7 @@ from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
 from catlearn.adapters.order import commutator, stacked
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
 from catlearn.adapters.plans import plan
+from catlearn.adapters.positions import tokens
 from catlearn.adapters.products import HiRA, LoHa, LoKr, SoKA
 from catlearn.adapters.routed import MHR, CPoly, LoReFT
 from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
@@ -56,5 +57,5 @@ __all__ = [
     "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "Skipped",
     "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate",
     "active", "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get", "kaiming", "merge", "names", "normal",
-    "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start", "unmerge",
+    "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start", "tokens", "unmerge",
 ]  # fmt: skip

@@ -88,6 +88,10 @@ def fits(site: Site, adapter: Adapter, at: Place, name: str) -> None:
             raise errors.BadAdapter(f"{follower.name} shares its weight with {called}, and has adapters of its own",
                                     next="remove them, and mean both layers")  # fmt: skip
     layout = adapter.layout(at.o, at.i)
+    on_vectors = site.by_forward and site.view_for(at.i) in ("plain", "transposed") and not isinstance(module, nn.Embedding)
+    if adapter.positions != "all" and not on_vectors:
+        raise errors.CannotAdapt(f"{adapter} edits positions of a sequence, {called} has no vectors at positions",
+                                 [f"it is a {type(module).__name__}"], "adapt linear layers")  # fmt: skip
     if not is_base(layout.bias):
         keeps_bias(site, adapter, layout.bias, at.o)
 

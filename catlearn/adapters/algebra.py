@@ -136,7 +136,7 @@ def of_slot(slot: Slot, act: Acting, raw: torch.Tensor, path: str) -> Factors:
     """The factors of an expression at one place."""
     e = act.expression
     read = reading(e)
-    if read is None or not e.keeps_bias:
+    if read is None or not e.keeps_bias or e.fewer:
         rows = [f"the weight is {e.weight}", f"the bias is {e.bias}"]
         raise errors.BadAdapter(f"the change of {path or 'the layer'} has no factors", rows,
                                 "cl.adapters.activate(model, {name: number}) sums any adapters exactly")  # fmt: skip

@@ -82,6 +82,11 @@ class Adapter(ABC):
     draws: ClassVar[bool] = False  # whether a buffer ``draw`` is filled with uniform numbers at each training step
     counts: ClassVar[bool] = False  # whether a buffer ``step`` counts the training steps
 
+    @property
+    def positions(self) -> str:
+        """Where in a sequence the method acts: ``"all"``, or ends such as ``"f1+l1"`` (a method with an option of this name)."""
+        return "all"
+
     def __init_subclass__(cls, key: str | None = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if key is not None:

@@ -12,7 +12,7 @@ one adapter with the number 1 is that adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 
 from catlearn import errors
 from catlearn.adapters.definition import Adapter
+from catlearn.adapters.positions import Ends, parsed, subsets
 from catlearn.adapters.rewriting import BASE, change, is_base, noisy, renamed, substituted
 from catlearn.maps.algebra import add, scaled
 from catlearn.maps.base import Map
@@ -48,6 +49,8 @@ class Expression:
     write: Callable[..., Any]
     write_bias: Callable[..., Any]
     below: tuple[tuple[str, Expression | None], ...]  # adapter → the expression that its W stands for; None: the weight itself
+    ends: tuple[Ends, ...]  # where in a sequence each adapter acts
+    fewer: Mapping[tuple[bool, ...], Expression | None]  # which act → those; empty if all act everywhere
 
     def __deepcopy__(self, memo: Any) -> Expression:
         return self  # nothing in it changes, and the plans are kept with its maps
@@ -69,7 +72,11 @@ def expression(stack: Stack, o: int, i: Any) -> Expression:
         numbers = [1.0 if number is None else number for *_, number in parts]
         f, g = (weighted(base, [pair[k] for pair in formulas], numbers) for k, base in enumerate((W, b)))
         below = [(name, None) for name, *_ in stack]
-    return Expression(f, g, keys(f), keys(g), noisy(f), is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below))
+    ends = tuple(parsed(adapter.positions) for _, adapter, _ in stack)
+    some = {acts: tuple(entry for entry, on in zip(stack, acts, strict=True) if on) for acts in subsets(ends) if not all(acts)}
+    fewer = {acts: expression(rest, o, i) if rest else None for acts, rest in some.items()}
+    return Expression(f, g, keys(f), keys(g), noisy(f), is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below), ends,
+                      fewer)  # fmt: skip
 
 
 def weighted(base: Map, formulas: Sequence[Map], numbers: Sequence[float]) -> Map:

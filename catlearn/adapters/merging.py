@@ -43,10 +43,10 @@ def merge(model: nn.Module, keep_base: bool = True) -> nn.Module:
                 new.append((module, attribute, slot, None, None))
                 continue
             for name, _ in slot.active:
-                if not slot.cell(name).adapter.mergeable:
-                    raise errors.BadMerge(
-                        f"{slot.cell(name).adapter} cannot be written into {path}", ["it does not act on the weight alone"]
-                    )
+                adapter = slot.cell(name).adapter
+                if not adapter.mergeable or adapter.positions != "all":
+                    reason = "it does not act on the weight alone" if adapter.positions == "all" else "it acts on some positions only"
+                    raise errors.BadMerge(f"{adapter} cannot be written into {path}", [reason])
             raw = module._parameters[attribute]
             assert raw is not None
             weight = slot.effective(raw).contiguous().clone()

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from catlearn.adapters.definition import Adapter, Layout, Place
 from catlearn.adapters.expressions import Expression, expression, run_noisy
+from catlearn.adapters.positions import by_position
 from catlearn.maps.running import run
 from catlearn.meanings.initialise import start as drawn
 
@@ -102,6 +104,11 @@ class Acting:
     expression: Expression
     cells: Mapping[str, Cell]
 
+    def of(self, acts: tuple[bool, ...]) -> Acting | None:
+        """Those that act at some positions; None for none."""
+        e = self.expression if all(acts) else self.expression.fewer[acts]
+        return None if e is None else Acting(e, self.cells)
+
 
 class Slot(nn.ModuleDict):
     """The adapters of one tensor of a module, in the order in which they were put in.
@@ -117,13 +124,14 @@ class Slot(nn.ModuleDict):
     enabled: bool
     merged: bool
     acting: Acting | None
+    mask: torch.Tensor | None
     samples: tuple[str | None, ...] | None
     sampled: dict[str, Acting]
 
     def __init__(self, o: int, i: Any, view: str, experts: int | None = None) -> None:
         super().__init__()
-        vars(self).update(o=o, i=i, view=view, experts=experts, active=(), enabled=True, merged=False, acting=None, samples=None,
-                          sampled={})  # fmt: skip
+        vars(self).update(o=o, i=i, view=view, experts=experts, active=(), enabled=True, merged=False, acting=None, mask=None,
+                          samples=None, sampled={})  # fmt: skip
 
     def cell(self, name: str) -> Cell:
         """The adapter of this name."""
@@ -193,6 +201,14 @@ class Slot(nn.ModuleDict):
 
     def apply_to(self, act: Acting, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         """The adapted layer on vectors (*batch, in)."""
+        if act.expression.fewer:
+            return by_position(self, act, x, lambda some, part: self.everywhere(some, part, W, b))
+        return self.everywhere(act, x, W, b)
+
+    def everywhere(self, act: Acting | None, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        """The layer under these adapters on all vectors."""
+        if act is None:
+            return F.linear(x, W, b)
         e = act.expression
         values = self.tensors(act, e.keys, W, None)
         bias = self.bias(act, W, b)

@@ -117,6 +117,8 @@ def per_sample(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Mod
     """
     known(model, names)
     found = some(model)
+    if any(slot.mask is not None for _, slot in found):
+        raise errors.BadAdapter("per_sample within tokens", next="use one of the two at a time")
     whole = [path for path, module in model.named_modules() if isinstance(module, Adapted) and not module.by_forward]
     if whole:
         raise errors.BadAdapter(
