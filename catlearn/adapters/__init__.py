@@ -26,6 +26,7 @@ added. A network that is a term gets the same expression as a 2-cell on its para
 """
 
 from catlearn.adapters.algebra import Factors, concatenate, factors, put_factors
+from catlearn.adapters.budget import Budget, Importance, allocate, importance, trim
 from catlearn.adapters.definition import Adapter, Place, get, names
 from catlearn.adapters.diagonals import IA3, RandLoRA, VeRA
 from catlearn.adapters.fourier import C3A, FourierFT
@@ -51,11 +52,12 @@ from catlearn.adapters.tensors import ConvLoRA, CPLoRA, FLoRA, TLoRA
 from catlearn.adapters.triplets import SpectralAdapter, SpectralFT, SpectralRotation
 
 __all__ = [
-    "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA", "DoRA",
-    "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3", "LoHa", "LoKr",
-    "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoDropout", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS",
-    "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "Skipped",
-    "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate",
-    "active", "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get", "kaiming", "merge", "names", "normal",
-    "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start", "tokens", "unmerge",
+    "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "Budget", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA",
+    "DoRA", "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3",
+    "Importance", "LoHa", "LoKr", "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoDropout", "NoRA",
+    "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT",
+    "SVFit", "SingLoRA", "Skipped", "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA",
+    "VectorFit", "activate", "active", "allocate", "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get",
+    "importance", "kaiming", "merge", "names", "normal", "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start",
+    "tokens", "trim", "unmerge",
 ]  # fmt: skip
