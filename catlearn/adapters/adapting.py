@@ -40,6 +40,12 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
 
     ``given``: layer → tensors that are there already, all of an adapter's own, which then need no start.
     """
+    with torch.inference_mode(False):  # tensors made within it could not be trained afterwards
+        return _put(model, adapter, where, name, freeze, seed, data, given)
+
+
+def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str, seed: int, data: Mapping[str, Any],
+         given: Mapping[str, Mapping[str, torch.Tensor]]) -> nn.Module:  # fmt: skip
     checked(model, adapter, name, freeze)
     chosen = select(model, where)
     if strange := [key for key in data if key not in {site.name for site in chosen}]:
@@ -55,7 +61,7 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
     deaf = [site.name for site, (at, _) in zip(chosen, places, strict=True) if not heeds(site, adapter.layout(at.o, at.i).weight)]
     if deaf:
         warnings.warn(f"the dropout of {adapter} does not act on {', '.join(deaf)}: there the adapted weight is read as a whole",
-                      NoDropout, stacklevel=3)  # fmt: skip
+                      NoDropout, stacklevel=4)  # fmt: skip
     return model
 
 
@@ -81,6 +87,8 @@ def fits(site: Site, adapter: Adapter, at: Place, name: str) -> None:
         raise errors.CannotAdapt(f"{called} belongs to a {type(module).__name__}", ["it takes everything in it for a layer"])
     elif "_follows" in module.__dict__:
         raise errors.BadAdapter(f"{called} shares its weight with a layer that is adapted", next="mean both of them")
+    elif getattr(module, "max_norm", None) is not None:
+        raise errors.CannotAdapt(f"{called} shortens its rows as it reads them (max_norm)", ["the adapted rows have other lengths"])
     elif not isinstance(module, Adapted) and hasattr(module, "adapters"):
         raise errors.CannotAdapt(f"{called} has an attribute called adapters", next="rename it: adapters are kept under this name")
     for follower in site.followers:

@@ -88,7 +88,9 @@ class Factors:
         if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
             raise errors.BadAdapter(f"rank {rank!r}", next="a rank of at least 1, or None")
         U, s, V = self._parts()
-        least = max(tolerance, max(U.shape[-2], V.shape[-1]) * torch.finfo(self.B.dtype).eps) * s[..., :1]
+        size, eps = max(U.shape[-2], V.shape[-1]), torch.finfo(self.B.dtype).eps
+        lost = size * torch.finfo(s.dtype).eps * self.B.detach().double().norm(dim=(-2, -1)) * self.A.detach().double().norm(dim=(-2, -1))
+        least = torch.maximum(max(tolerance, size * eps) * s[..., :1], lost[..., None])  # what cancels leaves rounding behind
         kept = max(1, int((s > least).sum(-1).max())) if rank is None else min(rank, s.shape[-1])
         root = s[..., :kept].sqrt()
         return Factors((U[..., :kept] * root[..., None, :]).to(self.B), (root[..., None] * V[..., :kept, :]).to(self.A))

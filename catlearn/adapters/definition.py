@@ -63,6 +63,10 @@ class Layout:
     bias: Map
     own: Mapping[str, Param]
     reads: Mapping[str, Read]
+    made: tuple[Adapter, int, Any]
+
+    def __reduce__(self) -> Any:
+        return _layout, self.made  # the rules of what is read are functions, which cannot be written down
 
     def __deepcopy__(self, memo: Any) -> Layout:
         return self  # nothing in it changes, and the plans are kept with its maps
@@ -165,7 +169,7 @@ def _layout(adapter: Adapter, o: int, i: Any) -> Layout:
             continue
         reads[name] = param.init
         own.update({source: p for source, p in param.init.sources.items() if p is not None})
-    return Layout(weight, bias, own, reads)
+    return Layout(weight, bias, own, reads, (adapter, o, i))
 
 
 # -- the register ------------------------------------------------------------------------------------------------------

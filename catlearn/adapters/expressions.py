@@ -51,6 +51,10 @@ class Expression:
     below: tuple[tuple[str, Expression | None], ...]  # adapter → the expression that its W stands for; None: the weight itself
     ends: tuple[Ends, ...]  # where in a sequence each adapter acts
     fewer: Mapping[tuple[bool, ...], Expression | None]  # which act → those; empty if all act everywhere
+    made: tuple[Stack, int, Any]
+
+    def __reduce__(self) -> Any:
+        return expression, self.made
 
     def __deepcopy__(self, memo: Any) -> Expression:
         return self  # nothing in it changes, and the plans are kept with its maps
@@ -76,7 +80,7 @@ def expression(stack: Stack, o: int, i: Any) -> Expression:
     some = {acts: tuple(entry for entry, on in zip(stack, acts, strict=True) if on) for acts in subsets(ends) if not all(acts)}
     fewer = {acts: expression(rest, o, i) if rest else None for acts, rest in some.items()}
     return Expression(f, g, keys(f), keys(g), noisy(f), is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below), ends,
-                      fewer)  # fmt: skip
+                      fewer, (stack, o, i))  # fmt: skip
 
 
 def weighted(base: Map, formulas: Sequence[Map], numbers: Sequence[float]) -> Map:

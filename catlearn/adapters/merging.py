@@ -127,7 +127,7 @@ def stripped(model: nn.Module, name: str | None) -> nn.Module:
                 del module.adapters[attribute]
             else:
                 slot.settle()  # type: ignore[operator]
-        by_forward = module.by_forward
+        by_forward = module._by_forward
         if not len(module.adapters):
             del module._modules["adapters"]
         reclass(module, by_forward)

@@ -27,9 +27,19 @@ class Adapted(nn.Module):
     """A module with adapters. ``was`` is the class that it had."""
 
     was: type[nn.Module]
-    by_forward: bool
+    _by_forward: bool
     adapters: nn.ModuleDict
+    _made: tuple[Any, ...]
     _reads: dict[str, torch.Tensor] | None  # of a module that reads: what was read in the forward pass that is running
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _blank, type(self)._made, self.__getstate__()  # type: ignore[attr-defined]
+
+
+def _blank(*made: Any) -> Adapted:
+    """An adapted module of a class, without anything in it."""
+    kind: Any = adapted_class(*made)
+    return kind.__new__(kind)
 
 
 def _linear(self: Any, slot: Slot, act: Acting, x: torch.Tensor) -> torch.Tensor:
@@ -62,7 +72,9 @@ def _embedding(self: Any, slot: Slot, act: Acting, x: torch.Tensor) -> torch.Ten
     e = act.expression
     values = dict(zip(e.weight.params, slot.tensors(act, e.keys, self.weight.t(), None), strict=True))
     found = lookup(e.weight, values, x)
-    return F.embedding(x, slot.effective(self.weight, act)) if found is None else found
+    if found is None:
+        return F.embedding(x, slot.effective(self.weight, act), self.padding_idx)
+    return found if self.padding_idx is None else torch.where((x == self.padding_idx).unsqueeze(-1), found.detach(), found)
 
 
 # the layers whose forward is replaced: type, how the stored weight is a matrix, and the call
@@ -107,7 +119,8 @@ def bias_of(module: nn.Module, attribute: str) -> str | None:
 @cache
 def adapted_class(was: type[nn.Module], attributes: tuple[str, ...], by_forward: bool, biases: tuple[tuple[str, str], ...] = ()) -> type:
     """The class of a module of type ``was`` whose forward, or whose attributes, ask the slots; ``biases``: of bias and attribute."""
-    body: dict[str, Any] = {"was": was, "by_forward": by_forward, "__doc__": f"{was.__name__} with adapters.", "__module__": was.__module__}
+    body: dict[str, Any] = {"was": was, "_by_forward": by_forward, "_made": (was, attributes, by_forward, biases)}
+    body |= {"__doc__": f"{was.__name__} with adapters.", "__module__": was.__module__}
     if by_forward:
         found = layer_of(was)
         assert found is not None and found[1] is not None
@@ -126,8 +139,13 @@ def adapted_class(was: type[nn.Module], attributes: tuple[str, ...], by_forward:
         body.update({bias: property(_reading_bias(bias, name), _keeping(bias)) for bias, name in biases})
         body["forward"] = _within(was)
         if issubclass(was, nn.RNNBase):  # which keeps its weights in a list too
-            body["_flat_weights"] = property(lambda self: [getattr(self, n) for n in self._flat_weights_names], lambda self, value: None)
+            body["_flat_weights"] = property(_listed, lambda self, value: None)
     return type(f"Adapted{was.__name__}", (Adapted, was), body)
+
+
+def _listed(self: Any) -> list[torch.Tensor | None]:
+    """The weights of a recurrent layer in its order; a replica that is being made has none yet."""
+    return [getattr(self, n) if n in self._parameters or n in self.__dict__ else None for n in self._flat_weights_names]
 
 
 def _within(was: type[nn.Module]) -> Callable[..., Any]:

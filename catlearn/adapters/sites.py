@@ -70,7 +70,7 @@ def candidates(model: nn.Module) -> list[Site]:
     """All places of a model, in the order of its modules."""
     found: list[Site] = []
     fused = {id(child) for module in model.modules() if isinstance(module, FUSED) for child in module.modules() if child is not module}
-    for path, module in model.named_modules():
+    for path, module in model.named_modules():  # a module with several names is found by its first
         if ".adapters." in f".{path}." or not module._parameters:
             continue
         layer = layer_of(module.was if isinstance(module, Adapted) else type(module))
@@ -93,8 +93,12 @@ def select(model: nn.Module, where: Where) -> list[Site]:
     if callable(where):
         chosen = [site for site in everything if where(site.name, site.module)]
     else:
-        match = matcher(where)
-        chosen = [site for site in everything if (by_name(where, site.name) if site.bare else match(site.name) or match(full(site)))]
+        match, names = matcher(where), aliases(model)
+        chosen = [
+            site
+            for site in everything
+            if (by_name(where, site.name) if site.bare else match(full(site)) or any(match(name) for name in names[id(site.module)]))
+        ]
         if not chosen:
             refuse_others(model, where, everything)
     if not chosen:
@@ -104,6 +108,14 @@ def select(model: nn.Module, where: Where) -> list[Site]:
     sites = untied(chosen, everything)
     tell(model, where, everything, sites)
     return sites
+
+
+def aliases(model: nn.Module) -> dict[int, list[str]]:
+    """All names of each module: one that is registered in several places has several."""
+    found: dict[int, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        found.setdefault(id(module), []).append(path)
+    return found
 
 
 def full(site: Site) -> str:
@@ -158,8 +170,8 @@ def untied(chosen: list[Site], everything: list[Site]) -> list[Site]:
         others = [name for name in holding[key] if name not in names]
         if leader.followers:
             warnings.warn(f"{leader.name} and {', '.join(s.name for s in leader.followers)} share one weight: it has one adapter",
-                          TiedWeight, stacklevel=4)  # fmt: skip
+                          TiedWeight, stacklevel=6)  # fmt: skip
         if others:
             warnings.warn(f"{leader.name} shares its weight with {', '.join(others)}, which keep the weight as it is",
-                          TiedWeight, stacklevel=4)  # fmt: skip
+                          TiedWeight, stacklevel=6)  # fmt: skip
     return list(first.values())

@@ -32,7 +32,7 @@ def tell(model: nn.Module, where: Where, sites: Sequence[Any], chosen: Sequence[
     """Warns ``Skipped`` of all that was passed over."""
     rows = [*layers(model, where, chosen), *named(model, where, sites, chosen)]
     if rows:
-        warnings.warn("\n  ".join(["cl.adapt passes over", *rows]), Skipped, stacklevel=5)
+        warnings.warn("\n  ".join(["cl.adapt passes over", *rows]), Skipped, stacklevel=6)
 
 
 def plain(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -71,7 +71,7 @@ def named(model: nn.Module, where: Where, sites: Sequence[Any], chosen: Sequence
         return
     reached = {(id(site.module), site.attribute) for site in chosen}
     held = dict(plain(model))
-    names = [*held, *(name for name, _ in model.named_parameters())]
+    names = [name for found in (model.named_modules, model.named_parameters) for name, _ in found(remove_duplicate=False)]
     for part in (part.strip() for part in where.split("|")):
         if not any(fnmatch(name, part) for name in names):
             yield f"{part!r}: it matches nothing"

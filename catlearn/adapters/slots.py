@@ -139,6 +139,17 @@ class Slot(nn.ModuleDict):
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
+    def _replicate_for_data_parallel(self) -> Any:
+        """torch's copy for another device gets its cells afterwards, one by one; they act as soon as all are there."""
+        replica = super()._replicate_for_data_parallel()
+        vars(replica).update(acting=None, replica=True)
+        return replica
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, Cell) and "replica" in vars(self) and all(isinstance(self._modules[name], Cell) for name, _ in self.active):
+            self.settle()
+
     def settle(self) -> None:
         """Finds the expression of what is active; to be called after every change."""
         self.acting = self.of(self.active) if self.enabled and not self.merged else None

@@ -119,7 +119,7 @@ def per_sample(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Mod
     found = some(model)
     if any(slot.mask is not None for _, slot in found):
         raise errors.BadAdapter("per_sample within tokens", next="use one of the two at a time")
-    whole = [path for path, module in model.named_modules() if isinstance(module, Adapted) and not module.by_forward]
+    whole = [path for path, module in model.named_modules() if isinstance(module, Adapted) and not module._by_forward]
     if whole:
         raise errors.BadAdapter(
             "one adapter for each sample is not possible here", [f"{path} reads its weight as a whole" for path in whole]
