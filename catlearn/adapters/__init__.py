@@ -15,7 +15,7 @@ that is *read* off trained tensors by one function. From this expression all els
 A module stays the object that it is and changes its class; its tensors keep their names, and ``adapters.<tensor>.<name>.<parameter>`` are
 added. A network that is a term gets the same expression as a 2-cell on its parameter.
 
-**To write your own**, see ``docs/adapters.md``: a frozen dataclass with ``weight``, ten lines.
+**To write your own**, see ``docs/write-your-own-adapter.md``: a frozen dataclass with ``weight``, ten lines.
 
 >>> import torch, catlearn as cl
 >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4))
