@@ -43,6 +43,7 @@ from catlearn.adapters.routed import MHR, CPoly, LoReFT
 from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
 from catlearn.adapters.sites import TiedWeight
 from catlearn.adapters.skipped import NoDropout, Skipped
+from catlearn.adapters.slots import MergedState
 from catlearn.adapters.sparsity import SNELL, SNELLA, SHiRA
 from catlearn.adapters.spectral import PMSS, SALT, SVFT, EigenLoRAx, LoLDU, LoRAXS, NoRA, SVFit, VectorFit
 from catlearn.adapters.started import EVA, LoRAGA, OLoRA, PiSSA, eva_ranks
@@ -54,10 +55,10 @@ from catlearn.adapters.triplets import SpectralAdapter, SpectralFT, SpectralRota
 __all__ = [
     "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "Budget", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA",
     "DoRA", "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3",
-    "Importance", "LoHa", "LoKr", "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoDropout", "NoRA",
-    "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT",
-    "SVFit", "SingLoRA", "Skipped", "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA",
-    "VectorFit", "activate", "active", "allocate", "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get",
-    "importance", "kaiming", "merge", "names", "normal", "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start",
-    "tokens", "trim", "unmerge",
+    "Importance", "LoHa", "LoKr", "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MergedState", "MiSS", "MoS",
+    "NoDropout", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA",
+    "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "Skipped", "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA",
+    "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active", "allocate", "commutator", "concatenate", "control", "disabled",
+    "eva_ranks", "factors", "get", "importance", "kaiming", "merge", "names", "normal", "per_sample", "plan", "put_factors", "read",
+    "remove", "stacked", "start", "tokens", "trim", "unmerge",
 ]  # fmt: skip

@@ -101,6 +101,8 @@ def tokens(model: nn.Module, mask: torch.Tensor) -> Iterator[nn.Module]:
     from catlearn.adapters.adapting import some
 
     found = some(model)
+    if not isinstance(mask, torch.Tensor) or mask.dim() < 1:
+        raise errors.BadAdapter(f"a mask of tokens that is a {type(mask).__name__}", ["needed: a tensor (batch, tokens)"])
     if any(slot.samples is not None for _, slot in found):
         raise errors.BadAdapter("a mask of tokens within per_sample", next="use one of the two at a time")
     before = [slot.mask for _, slot in found]

@@ -6,6 +6,7 @@ would be a model that learns less than its user thinks.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
@@ -47,8 +48,18 @@ def layers(model: nn.Module, where: Where, chosen: Sequence[Any]) -> Iterator[st
     reached = {id(site.module) for site in chosen} | {id(f.module) for site in chosen for f in site.followers}
     means = where if callable(where) else _by_path(where)
     for path, module in plain(model):
-        if isinstance(module, LAYERS) and id(module) not in reached and means(path, module):
+        if (isinstance(module, LAYERS) or packed(module)) and id(module) not in reached and means(path, module):
             yield f"{path or 'the model itself'} ({type(module).__name__}): {reason(path, module)}"
+
+
+def packed(module: nn.Module) -> bool:
+    """Whether this is a layer by its class's name whose numbers are no parameters: quantised, as a rule."""
+    named = re.search(r"Linear|Conv\dd", type(module).__name__) is not None
+    return (
+        named
+        and next(module.parameters(), None) is None
+        and (hasattr(module, "_packed_params") or next(module.buffers(), None) is not None)
+    )
 
 
 def _by_path(where: str) -> Callable[[str, nn.Module], bool]:
@@ -60,6 +71,8 @@ def reason(path: str, module: nn.Module) -> str:
     """Why a layer cannot be adapted by its name, and what to do."""
     if parametrize.is_parametrized(module, "weight"):
         return "its weight is computed by a parametrization; torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') first"
+    if packed(module):
+        return "it holds no parameters, so it is quantised; adapt the model in floating point, and quantise the merged one"
     if module._parameters.get("weight") is None:
         return "it holds no parameter called weight; make its weight one, or name the parameters that it is computed from"
     return f"its weight is no matrix of one input; where='{f'{path}.weight'.lstrip('.')}' adapts it as a stack of matrices"

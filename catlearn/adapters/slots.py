@@ -6,6 +6,7 @@ Nothing of the module's own moves or changes its name: ``state_dict`` has the ke
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,10 @@ VIEWS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # how a sto
     "turned": (lambda w: w.transpose(0, 1).flatten(1), lambda m, shape: m.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)),
     "turned tensor": (lambda w: w.transpose(0, 1), lambda m, shape: m.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)),
 }
+
+
+class MergedState(UserWarning):
+    """A state was taken of a model whose adapters are merged and kept."""
 
 
 class Shared(nn.Module):
@@ -149,6 +154,12 @@ class Slot(nn.ModuleDict):
         super().__setattr__(name, value)
         if isinstance(value, Cell) and "replica" in vars(self) and all(isinstance(self._modules[name], Cell) for name, _ in self.active):
             self.settle()
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.merged and any(self._modules):
+            said = "this state holds merged weights, and beside them adapters, which would count twice in an adapted model"
+            warnings.warn(f"{prefix.rstrip('.')}: {said}; cl.unmerge first, or cl.merge(model, keep_base=False)", MergedState, stacklevel=2)
 
     def settle(self) -> None:
         """Finds the expression of what is active; to be called after every change."""

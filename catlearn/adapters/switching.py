@@ -16,6 +16,7 @@ once and kept. An exported program is a snapshot of what is active.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -42,6 +43,8 @@ def activate(model: nn.Module, names: str | Sequence[str] | Mapping[str, float])
         names = [names]
     given = list(names.items()) if isinstance(names, Mapping) else [(name, None) for name in names]
     known(model, [name for name, _ in given])
+    if bad := [f"{name}: {n!r}" for name, n in given if n is not None and not (isinstance(n, int | float) and math.isfinite(n))]:
+        raise errors.BadAdapter("a sum of adapters needs numbers", bad, "finite ones, such as {'a': 0.5, 'b': 2}")
     if len({name for name, _ in given}) != len(given):
         raise errors.BadAdapter(f"an adapter acts twice: {', '.join(name for name, _ in given)}", next="name each once")
     if any(slot.merged for _, slot in slots(model)):

@@ -251,3 +251,56 @@ def test_one_name_on_two_layers_may_be_two_methods_and_on_one_layer_it_is_taken(
         cl.merge(cl.merge(model))
     assert torch.allclose(model(torch.ones(4)), y, atol=1e-6)
     assert torch.allclose(cl.unmerge(model)(torch.ones(4)), y, atol=1e-6)
+
+
+def test_a_tied_pair_stays_tied_in_a_copy_and_in_a_pickle():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.emb, self.head = nn.Embedding(7, 4), nn.Linear(4, 7, bias=False)
+            self.head.weight = self.emb.weight
+
+        def forward(self, index):
+            return self.head(self.emb(index))
+
+    torch.manual_seed(0)
+    model, index = Pair(), torch.tensor([[1, 5]])
+    with pytest.warns(ad.TiedWeight):
+        scattered(cl.adapt(model, ad.LoRA(2)))
+    y = model(index)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.emb.adapters["weight"]["default"].B.zero_()
+    assert torch.equal(model(index), y) and torch.allclose(
+        other(index), F.linear(F.embedding(index, W := model.emb._parameters["weight"]), W)
+    )
+
+
+class QuantLinear(nn.Module):
+    """What quantised layers look like: numbers in buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("qweight", torch.ones(4, 4, dtype=torch.int8))
+
+    def forward(self, x):
+        return x @ self.qweight.to(x).t()
+
+
+class LinearRotaryEmbedding(nn.Module):
+    """A name like a layer's, and nothing in it."""
+
+
+def test_a_quantised_layer_is_not_passed_over_in_silence():
+    model = nn.ModuleDict({"plain": nn.Linear(4, 4), "quant": QuantLinear(), "rotary": LinearRotaryEmbedding()})
+    with pytest.warns(ad.Skipped, match=r"quant \(QuantLinear\): .* it is quantised") as caught:
+        cl.adapt(model, ad.LoRA(2))
+    assert "rotary" not in str(caught[0].message)
+
+
+def test_a_state_of_merged_and_kept_adapters_is_warned_of():
+    model = scattered(cl.adapt(nn.Sequential(nn.Linear(4, 4)), ad.LoRA(2)))
+    with pytest.warns(ad.MergedState, match="would count twice"):
+        cl.merge(model).state_dict()
+    cl.unmerge(model).state_dict()
+    assert "0.adapters.weight.default.A" not in cl.merge(model, keep_base=False).state_dict()
