@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # idle torch threads sleep instead of spinning: on a busy two-core machine that is the difference between 1x and 3x
 export OMP_WAIT_POLICY = PASSIVE
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench docs clean
+.PHONY: help demo test quick check bench table docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -34,6 +34,9 @@ check: .venv/.installed ## style, types, layering, sizes
 
 bench: .venv/.installed ## speed against named peers, as ratios
 	$(PY) -m pytest benchmarks -p no:xdist -o addopts= -s
+
+table: .venv/.installed ## measure every adapter method again, docs/adapters-methods.md (a quarter of an hour)
+	.venv/bin/catlearn adapters -o docs/adapters-methods.md --measure
 
 clean:           ## remove what the other targets made
 	rm -rf .venv demo .pytest_cache .ruff_cache build *.egg-info

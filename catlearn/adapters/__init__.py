@@ -15,7 +15,7 @@ that is *read* off trained tensors by one function. From this expression all els
 A module stays the object that it is and changes its class; its tensors keep their names, and ``adapters.<tensor>.<name>.<parameter>`` are
 added. A network that is a term gets the same expression as a 2-cell on its parameter.
 
-**To write your own**, see ``docs/adapters.md``: a frozen dataclass with ``weight``, ten lines.
+**To write your own**, see ``docs/write-your-own-adapter.md``: a frozen dataclass with ``weight``, ten lines.
 
 >>> import torch, catlearn as cl
 >>> model = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.Tanh(), torch.nn.Linear(32, 4))
@@ -25,8 +25,8 @@ added. A network that is a term gets the same expression as a 2-cell on its para
 ('Linear', ['0.bias', '0.weight', '2.bias', '2.weight'])
 """
 
-from catlearn.adapters.adapting import activate, active, control, disabled, per_sample
 from catlearn.adapters.algebra import Factors, concatenate, factors, put_factors
+from catlearn.adapters.budget import Budget, Importance, allocate, importance, trim
 from catlearn.adapters.definition import Adapter, Place, get, names
 from catlearn.adapters.diagonals import IA3, RandLoRA, VeRA
 from catlearn.adapters.fourier import C3A, FourierFT
@@ -37,23 +37,28 @@ from catlearn.adapters.normed import BoRA, DeLoRA, DoRA, EDoRA
 from catlearn.adapters.order import commutator, stacked
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, PSOFT, RoAd
 from catlearn.adapters.plans import plan
+from catlearn.adapters.positions import tokens
 from catlearn.adapters.products import HiRA, LoHa, LoKr, SoKA
 from catlearn.adapters.routed import MHR, CPoly, LoReFT
 from catlearn.adapters.sharing import MoS, MSPLoRA, VBLoRA
 from catlearn.adapters.sites import TiedWeight
+from catlearn.adapters.skipped import NoDropout, Skipped
+from catlearn.adapters.slots import MergedState
 from catlearn.adapters.sparsity import SNELL, SNELLA, SHiRA
 from catlearn.adapters.spectral import PMSS, SALT, SVFT, EigenLoRAx, LoLDU, LoRAXS, NoRA, SVFit, VectorFit
 from catlearn.adapters.started import EVA, LoRAGA, OLoRA, PiSSA, eva_ranks
 from catlearn.adapters.starts import kaiming, normal, read, start
+from catlearn.adapters.switching import activate, active, control, disabled, per_sample
 from catlearn.adapters.tensors import ConvLoRA, CPLoRA, FLoRA, TLoRA
 from catlearn.adapters.triplets import SpectralAdapter, SpectralFT, SpectralRotation
 
 __all__ = [
-    "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA", "DoRA",
-    "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3", "LoHa", "LoKr",
-    "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MiSS", "MoS", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT",
-    "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA", "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "SoKA",
-    "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA", "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active",
-    "commutator", "concatenate", "control", "disabled", "eva_ranks", "factors", "get", "kaiming", "merge", "names", "normal",
-    "per_sample", "plan", "put_factors", "read", "remove", "stacked", "start", "unmerge",
+    "AdaLoRA", "Adapter", "AsymmetricLoRA", "BOFT", "BiLoRA", "BoRA", "Bone", "Budget", "C3A", "CPLoRA", "CPoly", "ConvLoRA", "DeLoRA",
+    "DoRA", "DropLoRA", "EDoRA", "EVA", "EigenLoRAx", "FLoRA", "Factors", "FourierFT", "GraLoRA", "HRA", "HiRA", "Hydra", "IA3",
+    "Importance", "LoHa", "LoKr", "LoLDU", "LoRA", "LoRAGA", "LoRAXS", "LoReFT", "MHR", "MSPLoRA", "MergedState", "MiSS", "MoS",
+    "NoDropout", "NoRA", "OFT", "OLoRA", "PEGO", "PMSS", "PSOFT", "PiSSA", "Place", "RandLoRA", "RoAd", "RsLoRA", "SALT", "SHiRA",
+    "SNELL", "SNELLA", "SVFT", "SVFit", "SingLoRA", "Skipped", "SoKA", "SpectralAdapter", "SpectralFT", "SpectralRotation", "TLoRA",
+    "TiedWeight", "VBLoRA", "VeRA", "VectorFit", "activate", "active", "allocate", "commutator", "concatenate", "control", "disabled",
+    "eva_ranks", "factors", "get", "importance", "kaiming", "merge", "names", "normal", "per_sample", "plan", "put_factors", "read",
+    "remove", "stacked", "start", "tokens", "trim", "unmerge",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""``adapt``: adapters put into a torch module, in place; ``activate``, ``disabled``, ``per_sample``: which of them act.
+"""``adapt``: adapters put into a torch module, in place.
 
-Laws: disabled, a model computes what it did before; removed, it is the model that it was, class by class; adapters on other layers do
-not interfere. A compiled model follows a switch of adapters, because torch guards on what is active; an exported program is a snapshot.
+Laws: removed, the model is the one that it was, class by class; adapters on other layers do not interfere; if anything is wrong, nothing
+is changed.
 
 >>> import torch, catlearn as cl
 >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
@@ -15,8 +15,8 @@ torch.Size([3, 2])
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,15 +24,28 @@ from torch import nn
 
 from catlearn import errors
 from catlearn.adapters.definition import Adapter, Place
-from catlearn.adapters.modules import Adapted, adapted_class
+from catlearn.adapters.modules import Adapted, adapted_class, bias_of
+from catlearn.adapters.rewriting import drops_inputs, is_base, noisy, summands
 from catlearn.adapters.sites import Site, Where, select
+from catlearn.adapters.skipped import NoDropout
 from catlearn.adapters.slots import VIEWS, Cell, Shared, Slot, hold, starts
+from catlearn.maps.base import Map
 
 FREEZE = ("all", "adapted", "none")
 
 
-def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str, seed: int, data: Mapping[str, Any]) -> nn.Module:
-    """Adds an adapter to the layers that are meant; it acts on what the earlier ones give. Nothing is changed if anything is wrong."""
+def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str, seed: int, data: Mapping[str, Any],
+        given: Mapping[str, Mapping[str, torch.Tensor]] = {}) -> nn.Module:  # fmt: skip
+    """Adds an adapter to the layers that are meant; it acts on what the earlier ones give. Nothing is changed if anything is wrong.
+
+    ``given``: layer → tensors that are there already, all of an adapter's own, which then need no start.
+    """
+    with torch.inference_mode(False):  # tensors made within it could not be trained afterwards
+        return _put(model, adapter, where, name, freeze, seed, data, given)
+
+
+def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str, seed: int, data: Mapping[str, Any],
+         given: Mapping[str, Mapping[str, torch.Tensor]]) -> nn.Module:  # fmt: skip
     checked(model, adapter, name, freeze)
     chosen = select(model, where)
     if strange := [key for key in data if key not in {site.name for site in chosen}]:
@@ -41,21 +54,71 @@ def put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: str
     for site, (at, _) in zip(chosen, places, strict=True):
         fits(site, adapter, at, name)
     shared = common(adapter, [at for at, _ in places], chosen[0].tensor)
-    for site, (at, experts) in zip(chosen, places, strict=True):
-        plant(site, adapter, name, at, experts, shared)
+    each = [begun(site, adapter, name, at, experts, given.get(site.name)) for site, (at, experts) in zip(chosen, places, strict=True)]
+    for site, (at, experts), tensors in zip(chosen, places, each, strict=True):
+        plant(site, Cell(adapter, adapter.layout(at.o, at.i), tensors, shared, at.index == 0), name, at, experts)
     freeze_base(model, chosen, freeze)
+    deaf = [site.name for site, (at, _) in zip(chosen, places, strict=True) if not heeds(site, adapter.layout(at.o, at.i).weight)]
+    if deaf:
+        warnings.warn(f"the dropout of {adapter} does not act on {', '.join(deaf)}: there the adapted weight is read as a whole",
+                      NoDropout, stacklevel=4)  # fmt: skip
     return model
 
 
+def heeds(site: Site, f: Map) -> bool:
+    """Whether dropout in a formula acts at a place: where the forward pass is ours, and groups do not stand between it and the input."""
+    if not noisy(f):
+        return True
+    if not site.by_forward or isinstance(site.module, nn.Embedding):
+        return False
+    return getattr(site.module, "groups", 1) == 1 or drops_inputs(f)
+
+
 def fits(site: Site, adapter: Adapter, at: Place, name: str) -> None:
-    """``BadAdapter`` for a place that has this name already, or holds methods of the other kind, or whose sizes do not fit."""
+    """``BadAdapter``, ``CannotAdapt`` for a place that has this name already, holds methods of the other kind, or does not fit."""
+    module, called = site.module, site.name or "the model"
     if (slot := slot_of(site)) is not None:
         if name in slot:
-            raise errors.BadAdapter(f"{site.name or 'the model'} has an adapter {name!r} already", next="give this one another name=")
+            raise errors.BadAdapter(f"{called} has an adapter {name!r} already", next="give this one another name=")
         if slot.i != at.i:
-            raise errors.BadAdapter(f"{site.name} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
+            raise errors.BadAdapter(f"{called} holds a method on {'matrices' if isinstance(slot.i, int) else 'tensors'} already",
                                     [f"{adapter} is of the other kind"], "adapt this layer with one kind only")  # fmt: skip
-    adapter.layout(at.o, at.i)
+    elif isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        raise errors.CannotAdapt(f"{called} belongs to a {type(module).__name__}", ["it takes everything in it for a layer"])
+    elif "_follows" in module.__dict__:
+        raise errors.BadAdapter(f"{called} shares its weight with a layer that is adapted", next="mean both of them")
+    elif getattr(module, "max_norm", None) is not None:
+        raise errors.CannotAdapt(f"{called} shortens its rows as it reads them (max_norm)", ["the adapted rows have other lengths"])
+    elif not isinstance(module, Adapted) and hasattr(module, "adapters"):
+        raise errors.CannotAdapt(f"{called} has an attribute called adapters", next="rename it: adapters are kept under this name")
+    for follower in site.followers:
+        if isinstance(follower.module, Adapted) and follower.module.__dict__.get("_follows", (None,))[0] is not module:
+            raise errors.BadAdapter(f"{follower.name} shares its weight with {called}, and has adapters of its own",
+                                    next="remove them, and mean both layers")  # fmt: skip
+    layout = adapter.layout(at.o, at.i)
+    on_vectors = site.by_forward and site.view_for(at.i) in ("plain", "transposed") and not isinstance(module, nn.Embedding)
+    if adapter.positions != "all" and not on_vectors:
+        raise errors.CannotAdapt(f"{adapter} edits positions of a sequence, {called} has no vectors at positions",
+                                 [f"it is a {type(module).__name__}"], "adapt linear layers")  # fmt: skip
+    if not is_base(layout.bias):
+        keeps_bias(site, adapter, layout.bias, at.o)
+
+
+def keeps_bias(site: Site, adapter: Adapter, formula: Map, o: int) -> None:
+    """``CannotAdapt`` for a method that changes the bias, on a weight whose bias cannot be changed with it."""
+    name = bias_of(site.module, site.attribute)
+    bias = None if name is None else site.module._parameters[name]
+    others = [f.name for f in site.followers if f.module._parameters.get("bias") is not None]
+    problem = ""
+    if name is None and any("bias" not in part.params for part in summands(formula)):
+        problem = "it has none"
+    elif bias is not None and len(bias) != o:
+        problem = f"it has {len(bias)} entries, the weight as a matrix has {o} rows"
+    elif others:
+        problem = f"{', '.join(others)} with the same weight would keep another bias"
+    if problem:
+        raise errors.CannotAdapt(f"{adapter} changes the bias of {site.name or 'the model'}: {problem}", [f"the bias becomes {formula}"],
+                                 "take a method that changes the weight only, such as LoRA")  # fmt: skip
 
 
 def checked(model: nn.Module, adapter: Any, name: str, freeze: str) -> None:
@@ -78,7 +141,8 @@ def place(site: Site, adapter: Adapter, index: int, count: int, seed: int, data:
 
 def slot_of(site: Site) -> Slot | None:
     """The slot of a place that has one."""
-    return site.module.adapters[site.attribute] if isinstance(site.module, Adapted) and site.attribute in site.module.adapters else None  # type: ignore[return-value]
+    slots = site.module.adapters if isinstance(site.module, Adapted) and "adapters" in site.module._modules else {}
+    return slots[site.attribute] if site.attribute in slots else None  # type: ignore[return-value]
 
 
 def common(adapter: Adapter, places: Sequence[Place], like: torch.Tensor) -> Shared | None:
@@ -94,18 +158,23 @@ def common(adapter: Adapter, places: Sequence[Place], like: torch.Tensor) -> Sha
     return found
 
 
-def plant(site: Site, adapter: Adapter, name: str, at: Place, experts: int | None, shared: Shared | None) -> None:
-    """One adapter at one place."""
-    layout, there = adapter.layout(at.o, at.i), VIEWS[site.view][0]
-    path = f"{site.name}/{name}"
+def begun(site: Site, adapter: Adapter, name: str, at: Place, experts: int | None,
+          given: Mapping[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:  # fmt: skip
+    """The tensors of one adapter at one place: as they start, or those that are given."""
+    layout, there, path = adapter.layout(at.o, at.i), VIEWS[site.view_for(at.i)][0], f"{site.name}/{name}"
+    if given is not None and given.keys() >= layout.own.keys():
+        W = site.tensor
+        return {leaf: given[leaf].to(W.device, W.dtype if given[leaf].is_floating_point() else None).clone() for leaf in layout.own}
     if experts is None:
-        W = site.tensor if isinstance(at.i, tuple) else there(site.tensor)
-        tensors = starts(adapter, layout, W, at, path)
-    else:
-        each = [starts(adapter, layout, there(site.tensor[k]), at, f"{path}/{k}") for k in range(experts)]
-        tensors = {leaf: torch.stack([e[leaf] for e in each]) for leaf in each[0]}
+        return starts(adapter, layout, there(site.tensor), at, path)
+    each = [starts(adapter, layout, there(site.tensor[k]), at, f"{path}/{k}") for k in range(experts)]
+    return {leaf: torch.stack([e[leaf] for e in each]) for leaf in each[0]}
+
+
+def plant(site: Site, cell: Cell, name: str, at: Place, experts: int | None) -> None:
+    """One adapter at one place."""
     slot = opened(site, at, experts)
-    slot[name] = Cell(adapter, layout, tensors, shared, at.index == 0)
+    slot[name] = cell
     slot.active = (*slot.active, (name, None))
     if not site.module.training:
         slot.eval()
@@ -118,18 +187,13 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
         return found
     module = site.module
     if not isinstance(module, Adapted):
-        if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
-            raise errors.CannotAdapt(f"{site.name} belongs to a {type(module).__name__}", ["it takes everything in it for a layer"])
-        if hasattr(module, "adapters"):
-            raise errors.CannotAdapt(f"{site.name} has an attribute called adapters", next="rename it: adapters are kept under this name")
         module.add_module("adapters", nn.ModuleDict())
-    view = "tensor" if site.view == "flat" and not isinstance(at.i, int) else site.view
-    module.adapters[site.attribute] = Slot(at.o, at.i, view, experts)  # type: ignore[index]
+    module.adapters[site.attribute] = Slot(at.o, at.i, site.view_for(at.i), experts)  # type: ignore[index]
     reclass(module, site.by_forward)
     for follower in site.followers:
         if not isinstance(follower.module, Adapted):
             follower.module.__class__ = adapted_class(type(follower.module), (follower.attribute,), False)
-            follower.module.__dict__["_follows"] = (module, site.attribute)
+            follower.module.__dict__.update(_follows=(module, site.attribute), _reads=None)
     return module.adapters[site.attribute]  # type: ignore[index,return-value]
 
 
@@ -137,7 +201,11 @@ def reclass(module: nn.Module, by_forward: bool) -> None:
     """The class that fits the slots of a module; its own class if there are none."""
     was = module.was if isinstance(module, Adapted) else type(module)
     attributes = tuple(module.adapters) if "adapters" in module._modules else ()  # type: ignore[arg-type]
-    module.__class__ = adapted_class(was, attributes, by_forward) if attributes else was  # type: ignore[assignment]
+    biases = tuple((bias, name) for name in attributes if (bias := bias_of(module, name)) is not None) if not by_forward else ()
+    module.__class__ = adapted_class(was, attributes, by_forward, biases) if attributes else was  # type: ignore[assignment]
+    module.__dict__.pop("_reads", None)
+    if attributes and not by_forward:
+        module.__dict__["_reads"] = None
 
 
 def freeze_base(model: nn.Module, chosen: Sequence[Site], freeze: str) -> None:
@@ -172,112 +240,3 @@ def known(model: nn.Module, names: Sequence[str | None]) -> None:
     for name in names:
         if name is not None and name not in have:
             raise errors.NothingMatched(str(name), have, "adapter of this model")
-
-
-# -- which act ---------------------------------------------------------------------------------------------------------
-
-
-def activate(model: nn.Module, names: str | Sequence[str] | Mapping[str, float]) -> nn.Module:
-    """Chooses which adapters act: one, a stack in this order, or a sum of changes with numbers. Layers without them act as the base.
-
-    Raises ``NothingMatched`` for a name that there is not, ``BadMerge`` while adapters are merged.
-
-    >>> import torch, catlearn as cl
-    >>> layer = torch.nn.Linear(4, 4)
-    >>> for name in "ab":
-    ...     layer = cl.adapt(layer, cl.adapters.LoRA(rank=2), name=name)
-    >>> _ = cl.adapters.activate(layer, {"a": 0.5, "b": 0.5}); cl.adapters.active(layer)
-    {'weight': (('a', 0.5), ('b', 0.5))}
-    """
-    if isinstance(names, str):
-        names = [names]
-    given = list(names.items()) if isinstance(names, Mapping) else [(name, None) for name in names]
-    known(model, [name for name, _ in given])
-    if len({name for name, _ in given}) != len(given):
-        raise errors.BadAdapter(f"an adapter acts twice: {', '.join(name for name, _ in given)}", next="name each once")
-    if any(slot.merged for _, slot in slots(model)):
-        raise errors.BadMerge("the adapters of this model are merged", next="cl.unmerge(model) first")
-    for _, slot in slots(model):
-        slot.active = tuple((name, None if number is None else float(number)) for name, number in given if name in slot)
-        slot.settle()
-    return model
-
-
-def active(model: nn.Module) -> dict[str, tuple[tuple[str, float | None], ...]]:
-    """Which adapters act on each tensor: (name, number) in order, a number None for a stack."""
-    return {path: slot.active if slot.enabled else () for path, slot in slots(model)}
-
-
-def control(model: nn.Module, **values: float) -> nn.Module:
-    """Sets what steers adapters from outside, such as ``task=2`` for routed ones: every adapter's buffer of this name.
-
-    Raises ``NothingMatched`` if no adapter has it.
-
-    >>> import torch, catlearn as cl
-    >>> layer = cl.adapt(torch.nn.Linear(4, 4), cl.adapters.MHR(rank=2, tasks=3))
-    >>> int(cl.adapters.control(layer, task=2).adapters.weight.default.task)
-    2
-    """
-    cells = [cell for _, slot in some(model) for cell in slot.children()]
-    for key, value in values.items():
-        held = [cell.get_buffer(key) for cell in cells if key in cell._buffers]
-        if not held:
-            raise errors.NothingMatched(key, sorted({name for cell in cells for name in cell._buffers}), "buffer of an adapter")
-        for buffer in held:
-            buffer.fill_(value)
-    return model
-
-
-@contextmanager
-def disabled(model: nn.Module) -> Iterator[nn.Module]:
-    """Within it the model computes what it did before it was adapted.
-
-    >>> import torch, catlearn as cl
-    >>> layer = torch.nn.Linear(4, 4); x = torch.ones(1, 4); y = layer(x)
-    >>> layer = cl.adapt(layer, cl.adapters.LoRA(rank=2)); _ = torch.nn.init.ones_(layer.adapters.weight.default.B)
-    >>> with cl.adapters.disabled(layer):
-    ...     torch.equal(layer(x), y)
-    True
-    """
-    found = some(model)
-    if any(slot.merged for _, slot in found):
-        raise errors.BadMerge("the adapters of this model are merged, so the base is not at hand", next="cl.unmerge(model) first")
-    before = [slot.enabled for _, slot in found]
-    try:
-        for _, slot in found:
-            slot.enabled = False
-            slot.settle()
-        yield model
-    finally:
-        for (_, slot), enabled in zip(found, before, strict=True):
-            slot.enabled = enabled
-            slot.settle()
-
-
-@contextmanager
-def per_sample(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Module]:
-    """Within it sample k of every batch goes through the adapter ``names[k]``; None is the base.
-
-    Layers whose weight is read by a fused kernel, as in attention, cannot do this: ``BadAdapter``.
-
-    >>> import torch, catlearn as cl
-    >>> layer = cl.adapt(torch.nn.Linear(4, 4), cl.adapters.LoRA(rank=2), name="a")
-    >>> with cl.adapters.per_sample(layer, ["a", None]):
-    ...     layer(torch.ones(2, 4)).shape
-    torch.Size([2, 4])
-    """
-    known(model, names)
-    found = some(model)
-    whole = [path for path, module in model.named_modules() if isinstance(module, Adapted) and "forward" not in vars(type(module))]
-    if whole:
-        raise errors.BadAdapter(
-            "one adapter for each sample is not possible here", [f"{path} reads its weight as a whole" for path in whole]
-        )
-    for _, slot in found:
-        slot.sampled = {n: e for n in set(names) if n is not None and n in slot and (e := slot.of(((n, None),))) is not None}
-        slot.samples = tuple(n if n in slot.sampled else None for n in names)
-    try:
-        yield model
-    finally:
-        for _, slot in found:
-            slot.samples, slot.sampled = None, {}

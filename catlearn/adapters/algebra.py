@@ -20,13 +20,14 @@ import torch
 from torch import nn
 
 from catlearn import errors
-from catlearn.adapters.adapting import activate, fits, known, put, some
+from catlearn.adapters.adapting import fits, known, put, some
 from catlearn.adapters.definition import Place
 from catlearn.adapters.expressions import Expression
 from catlearn.adapters.low_rank import LoRA
 from catlearn.adapters.rewriting import change, is_base
 from catlearn.adapters.sites import candidates, full
-from catlearn.adapters.slots import VIEWS, Slot
+from catlearn.adapters.slots import VIEWS, Acting, Slot
+from catlearn.adapters.switching import activate
 from catlearn.maps.algebra import scaled
 from catlearn.maps.base import Map
 from catlearn.maps.combine import Scaled, Sum
@@ -87,7 +88,9 @@ class Factors:
         if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or rank < 1):
             raise errors.BadAdapter(f"rank {rank!r}", next="a rank of at least 1, or None")
         U, s, V = self._parts()
-        least = max(tolerance, max(U.shape[-2], V.shape[-1]) * torch.finfo(self.B.dtype).eps) * s[..., :1]
+        size, eps = max(U.shape[-2], V.shape[-1]), torch.finfo(self.B.dtype).eps
+        lost = size * torch.finfo(s.dtype).eps * self.B.detach().double().norm(dim=(-2, -1)) * self.A.detach().double().norm(dim=(-2, -1))
+        least = torch.maximum(max(tolerance, size * eps) * s[..., :1], lost[..., None])  # what cancels leaves rounding behind
         kept = max(1, int((s > least).sum(-1).max())) if rank is None else min(rank, s.shape[-1])
         root = s[..., :kept].sqrt()
         return Factors((U[..., :kept] * root[..., None, :]).to(self.B), (root[..., None] * V[..., :kept, :]).to(self.A))
@@ -124,17 +127,18 @@ def factors(model: nn.Module, numbers: Numbers = "default") -> dict[str, Factors
     for path, slot in some(model):
         if slot.merged:
             raise errors.BadMerge("the adapters of this model are merged", next="cl.unmerge(model) first")
-        e = slot.of(tuple((n, k) for n, k in given if n in slot))
-        if e is not None:
+        act = slot.of(tuple((n, k) for n, k in given if n in slot))
+        if act is not None:
             site = paths[path]
-            found[site.name] = of_slot(slot, e, site.tensor, path)
+            found[site.name] = of_slot(slot, act, site.tensor, path)
     return found
 
 
-def of_slot(slot: Slot, e: Expression, raw: torch.Tensor, path: str) -> Factors:
+def of_slot(slot: Slot, act: Acting, raw: torch.Tensor, path: str) -> Factors:
     """The factors of an expression at one place."""
+    e = act.expression
     read = reading(e)
-    if read is None or not e.keeps_bias:
+    if read is None or not e.keeps_bias or e.fewer:
         rows = [f"the weight is {e.weight}", f"the bias is {e.bias}"]
         raise errors.BadAdapter(f"the change of {path or 'the layer'} has no factors", rows,
                                 "cl.adapters.activate(model, {name: number}) sums any adapters exactly")  # fmt: skip
@@ -144,7 +148,7 @@ def of_slot(slot: Slot, e: Expression, raw: torch.Tensor, path: str) -> Factors:
         pairs = []
         for k in each:
             W = there(raw if k is None else raw[k])
-            out = read(raw, 1, *slot.tensors(e, e.keys, W, None, k))
+            out = read(raw, 1, *slot.tensors(act, e.keys, W, None, k))
             pairs.append((torch.cat(out[: len(out) // 2], 1), torch.cat(out[len(out) // 2 :], 0)))
         B, A = (pairs[0][s] if slot.experts is None else torch.stack([p[s] for p in pairs]) for s in (0, 1))
     return Factors(B.clone(), A.clone())

@@ -63,6 +63,10 @@ class Layout:
     bias: Map
     own: Mapping[str, Param]
     reads: Mapping[str, Read]
+    made: tuple[Adapter, int, Any]
+
+    def __reduce__(self) -> Any:
+        return _layout, self.made  # the rules of what is read are functions, which cannot be written down
 
     def __deepcopy__(self, memo: Any) -> Layout:
         return self  # nothing in it changes, and the plans are kept with its maps
@@ -81,6 +85,11 @@ class Adapter(ABC):
     flat: ClassVar[bool] = True
     draws: ClassVar[bool] = False  # whether a buffer ``draw`` is filled with uniform numbers at each training step
     counts: ClassVar[bool] = False  # whether a buffer ``step`` counts the training steps
+
+    @property
+    def positions(self) -> str:
+        """Where in a sequence the method acts: ``"all"``, or ends such as ``"f1+l1"`` (a method with an option of this name)."""
+        return "all"
 
     def __init_subclass__(cls, key: str | None = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -160,7 +169,7 @@ def _layout(adapter: Adapter, o: int, i: Any) -> Layout:
             continue
         reads[name] = param.init
         own.update({source: p for source, p in param.init.sources.items() if p is not None})
-    return Layout(weight, bias, own, reads)
+    return Layout(weight, bias, own, reads, (adapter, o, i))
 
 
 # -- the register ------------------------------------------------------------------------------------------------------

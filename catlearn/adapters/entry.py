@@ -32,6 +32,9 @@ def adapt(model: T, adapter: Adapter, where: str | Callable[[str, Any], bool] = 
     >>> [name for name, p in tuned.params.items() if p.trainable]
     ['stem.default.A', 'stem.default.B']
     """
+    if not isinstance(where, str) and not callable(where):
+        following = f"where={'|'.join(map(str, where))!r}" if isinstance(where, list | tuple | set) else "a pattern on dotted names"
+        raise errors.BadAdapter(f"where={where!r}", ["needed: a string, or a function (name, module) → bool"], following)
     if isinstance(model, Term):
         from catlearn.adapters.terms import adapt_term
 

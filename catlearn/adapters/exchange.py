@@ -66,7 +66,16 @@ def peft_row(adapters: Mapping[str, Adapter], sites: Mapping[str, Site]) -> Row 
         return None
     if any(isinstance(getattr(site.module, "groups", 1), int) and getattr(site.module, "groups", 1) > 1 for site in sites.values()):
         return None  # peft's A of a grouped convolution sees all inputs, ours those of the group
+    if not all(kept(row, adapters[layer], site) for layer, site in sites.items()):
+        return None
     return row if row.tensors is LORA or row.kind == "LORA" or all(site.view == "plain" for site in sites.values()) else None
+
+
+def kept(row: Row, adapter: Adapter, site: Site) -> bool:
+    """Whether peft's options say which tensors the method holds, and which of them are trained."""
+    o, i, _ = site.sizes(adapter.flat)
+    ours, theirs = ({leaf: p.trainable for leaf, p in a.layout(o, i).own.items()} for a in (adapter, row.adapter(row.options(adapter))))
+    return ours == theirs
 
 
 def replaced(adapter: Any, other: Any) -> Adapter:

@@ -153,9 +153,19 @@ class BiLoRA(Ranked):
 class AdaLoRA(Ranked):
     """W' = W + s·P·diag(Λ)·Q, P and Q normal with deviation 0.02, Λ zero. Trained r(o+i+1).
 
-    The parametrisation only; ranks are pruned by setting entries of Λ to 0. The paper adds γ(‖PᵀP−1‖_F + ‖QQᵀ−1‖_F) to the loss.
-    Source: Zhang et al., arXiv 2303.10512.
+    The parametrisation; ranks move between layers by ``Budget``, ``importance`` and ``allocate``. The loss gets
+    γ·Σ(‖PᵀP − 1‖² + ‖QQᵀ − 1‖²) over layers (``orthogonality``), γ = 0.1 to 0.5. Source: Zhang et al., arXiv 2303.10512.
     """
+
+    @staticmethod
+    def orthogonality(P: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
+        """‖PᵀP − 1‖² + ‖QQᵀ − 1‖² in the Frobenius norm, the paper's; published code sums norms that are not squared.
+
+        >>> float(AdaLoRA.orthogonality(torch.eye(4, 2), 2 * torch.eye(2, 3)))
+        18.0
+        """
+        one = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device)
+        return (P.mT @ P - one).square().sum() + (Q @ Q.mT - one).square().sum()
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
         A = noise(i, self.dropout) >> dense("A", self.rank, i, init=normal(0.02))

@@ -11,7 +11,7 @@ from torch import nn
 
 from catlearn import errors
 from catlearn.adapters.adapting import known, reclass, some
-from catlearn.adapters.modules import Adapted
+from catlearn.adapters.modules import Adapted, bias_of
 from catlearn.adapters.slots import VIEWS, Slot
 
 
@@ -39,19 +39,20 @@ def merge(model: nn.Module, keep_base: bool = True) -> nn.Module:
     new = []
     with torch.no_grad():
         for path, module, attribute, slot in found:
-            if slot.expression is None:
+            if slot.acting is None:
                 new.append((module, attribute, slot, None, None))
                 continue
             for name, _ in slot.active:
-                if not slot.cell(name).adapter.mergeable:
-                    raise errors.BadMerge(
-                        f"{slot.cell(name).adapter} cannot be written into {path}", ["it does not act on the weight alone"]
-                    )
+                adapter = slot.cell(name).adapter
+                if not adapter.mergeable or adapter.positions != "all":
+                    reason = "it does not act on the weight alone" if adapter.positions == "all" else "it acts on some positions only"
+                    raise errors.BadMerge(f"{adapter} cannot be written into {path}", [reason])
             raw = module._parameters[attribute]
             assert raw is not None
             weight = slot.effective(raw).contiguous().clone()
-            b = module._parameters.get("bias") if attribute == "weight" else None
-            bias = slot.bias(slot.expression, VIEWS[slot.view][0](raw), b)
+            name = bias_of(module, attribute)
+            b = None if name is None else module._parameters[name]
+            bias = b if name is None else slot.bias(slot.acting, VIEWS[slot.view][0](raw), b)
             if not torch.isfinite(weight).all():
                 raise errors.BadMerge(f"the adapted {path} holds numbers that are not finite", next="was the training stable?")
             new.append((module, attribute, slot, weight, None if bias is b else bias))
@@ -65,13 +66,11 @@ def merge(model: nn.Module, keep_base: bool = True) -> nn.Module:
 
 def write(module: nn.Module, attribute: str, slot: Slot, weight: torch.Tensor | None, bias: torch.Tensor | None) -> None:
     """The new numbers into the module, the old ones into the slot."""
-    for name, value in ((attribute, weight), ("bias", bias)):
-        if value is None:
+    for name, value, kept in ((attribute, weight, "base_weight"), (bias_of(module, attribute), bias, "base_bias")):
+        if value is None or name is None:
             continue
         old = module._parameters.get(name)
-        slot.register_buffer(
-            f"base_{'bias' if name == 'bias' else 'weight'}", None if old is None else old.detach().clone(), persistent=False
-        )
+        slot.register_buffer(kept, None if old is None else old.detach().clone(), persistent=False)
         if old is None:
             module.register_parameter(name, nn.Parameter(value.clone(), requires_grad=False))
         else:
@@ -85,8 +84,8 @@ def unmerge(model: nn.Module) -> nn.Module:
         raise errors.BadMerge("nothing is merged in this model", ["a merge with keep_base=False cannot be taken back"])
     with torch.no_grad():
         for _, module, attribute, slot in found:
-            for name, kept in ((attribute, "base_weight"), ("bias", "base_bias")):
-                if kept not in slot._buffers:
+            for name, kept in ((attribute, "base_weight"), (bias_of(module, attribute), "base_bias")):
+                if kept not in slot._buffers or name is None:
                     continue
                 old = slot._buffers.pop(kept)
                 if old is None:
@@ -128,13 +127,13 @@ def stripped(model: nn.Module, name: str | None) -> nn.Module:
                 del module.adapters[attribute]
             else:
                 slot.settle()  # type: ignore[operator]
-        by_forward = "forward" in vars(type(module))
+        by_forward = module._by_forward
         if not len(module.adapters):
             del module._modules["adapters"]
         reclass(module, by_forward)
     for module in list(model.modules()):
         leader = module.__dict__.get("_follows")
         if leader is not None and not isinstance(leader[0], Adapted):
-            del module.__dict__["_follows"]
+            del module.__dict__["_follows"], module.__dict__["_reads"]
             module.__class__ = module.was  # type: ignore[assignment]
     return model

@@ -32,9 +32,9 @@ def skew(upper: torch.Tensor, n: int) -> torch.Tensor:
 
 def cayley(upper: torch.Tensor, n: int) -> torch.Tensor:
     """(1 − Q)(1 + Q)⁻¹ for Q = skew(upper): orthogonal to rounding, by a solve and not by a cut series."""
-    Q = skew(upper, n)
+    Q = skew(single(upper), n)
     one = torch.eye(n, dtype=Q.dtype, device=Q.device)
-    return torch.linalg.solve(one + Q, one - Q, left=False)
+    return torch.linalg.solve(one + Q, one - Q, left=False).to(upper.dtype)
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,13 @@ class HRA(Adapter):
 
 def gram_schmidt(rows: torch.Tensor) -> torch.Tensor:
     """Orthonormal rows with the same flags of spans, by QR with a positive diagonal."""
-    Q, R = torch.linalg.qr(rows.mT)
-    return (Q * R.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)).mT
+    Q, R = torch.linalg.qr(single(rows).mT)
+    return (Q * R.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)).mT.to(rows.dtype)
+
+
+def single(t: torch.Tensor) -> torch.Tensor:
+    """At least single precision: in half of it torch solves no equations, and what is orthogonal would not be."""
+    return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from catlearn.adapters.normed import DeLoRA, DoRA
 from catlearn.adapters.orthogonal import BOFT, HRA, OFT, RoAd, skew
 from catlearn.adapters.products import HiRA, LoHa, LoKr
 from catlearn.adapters.sharing import VBLoRA
+from catlearn.adapters.sparsity import SHiRA
 
 Turn = Callable[[torch.Tensor], torch.Tensor]
 
@@ -153,6 +154,8 @@ ROWS: dict[str, Row] = {
                   {"A": Tensor("delora_A"), "B": Tensor("delora_B"), "strength": Tensor("delora_lambda"), "w": Tensor("delora_w_norm")}),
     "HiRA": Row("HIRA", lambda a: {"r": a.rank, "hira_dropout": a.dropout}, lambda c: HiRA(c["r"], None, c.get("hira_dropout", 0.0)),
                 {"A": Tensor("hira_A"), "B": Tensor("hira_B")}),
+    "SHiRA": Row("SHIRA", lambda a: {"r": a.rank, "mask_type": "random"}, lambda c: SHiRA(c["r"], mask="given"),
+                 {"v": Tensor("shira_weight"), "index": Tensor("shira_indices", lambda t: t.int(), lambda t: t.long())}),
     "VBLoRA": Row("VBLORA", lambda a: {"r": a.rank, "num_vectors": a.vectors, "vector_length": a.length, "topk": a.top,
                                        "vblora_dropout": a.dropout, "save_only_topk_weights": False},
                   lambda c: VBLoRA(c["r"], None, c.get("vblora_dropout", 0.0), c["num_vectors"], c["vector_length"], c["topk"]),

@@ -18,6 +18,7 @@ from typing import Any
 from torch import nn
 
 from catlearn.adapters.adapting import some
+from catlearn.adapters.expressions import expression
 from catlearn.maps.given import size
 from catlearn.maps.plan import Plan
 from catlearn.maps.running import plan_for
@@ -26,12 +27,16 @@ from catlearn.maps.running import plan_for
 class Plans(dict[str, Plan]):
     """The plan of each adapted tensor by its dotted name; ``str`` is a table."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.formulas: dict[str, str] = {}
+
     def __str__(self) -> str:
         lines = [f"{len(self)} adapted tensors, {next(iter(self.values())).tokens:,} tokens"] if self else ["nothing is active"]
         for name, p in self.items():
             base = 2 * p.tokens * size(p.map.dom) * size(p.map.cod)
             kept = 4 * sum(p.tape.numel(r) for r in p.saved)
-            lines += [f"  {name}: {p.map}", f"    {', '.join(f'{side} {how}' for side, how in p.chosen.items())}",
+            lines += [f"  {name}: {self.formulas[name]}", f"    {', '.join(f'{side} {how}' for side, how in p.chosen.items())}",
                       f"    forward {p.forward.flops:,} flops (base {base:,}), backward {p.backward.flops:,} flops, "
                       f"kept for backward {kept:,} bytes"]  # fmt: skip
         return "\n".join(lines)
@@ -40,15 +45,18 @@ class Plans(dict[str, Plan]):
 def plan(model: nn.Module, tokens: int) -> Plans:
     """The plans that layers on vectors will use for so many tokens, with what is trained now. Raises ``BadAdapter`` without adapters."""
     found = Plans()
-    for name, slot in some(model):
-        e: Any = slot.expression
-        if e is None or slot.experts is not None:
+    for path, slot in some(model):
+        act = slot.acting
+        if act is None or slot.experts is not None:
             continue
-        layer = model.get_submodule(name.rpartition(".")[0])
+        e = act.expression
+        layer = model.get_submodule(path.rpartition(".")[0])
         bare = e.keeps_bias and getattr(layer, "bias", None) is None
         whole, keys = (e.weight, e.keys) if bare else (e.layer, e.layer_keys)
-        wanted = [n for n, (cell, leaf) in zip(whole.params, keys, strict=True) if cell and learns(slot.cell(cell), leaf)]
-        found[name] = plan_for(whole, tokens, tuple(wanted), True)
+        wanted = [n for n, (name, leaf) in zip(whole.params, keys, strict=True) if name and learns(act.cells[name], leaf)]
+        found[path] = plan_for(whole, tokens, tuple(wanted), True)
+        named = expression(tuple((name, slot.cell(name).adapter, number) for name, number in slot.active), slot.o, slot.i)
+        found.formulas[path] = str(named.weight if bare else named.layer)  # by the user's names
     return found
 
 

@@ -52,9 +52,12 @@ def planted(model: nn.Module, adapters: Mapping[str, Adapter], sites: Mapping[st
     checked(model, first, name, freeze)
     for layer, site in sites.items():
         fits(site, adapters[layer], ats[layer], name)
+    tensors: dict[str, dict[str, torch.Tensor]] = {}
+    for layer, leaf, t in wanted.values():
+        tensors.setdefault(layer, {})[leaf] = t
     for adapter in dict.fromkeys(adapters.values()):
         these = {layer for layer, a in adapters.items() if a == adapter}
-        model = put(model, adapter, lambda path, module, these=these: path in these, name, freeze, 0, {})
+        model = put(model, adapter, lambda path, module, these=these: path in these, name, freeze, 0, {}, tensors)
     found = held(model, name)
     with torch.no_grad():
         for layer, leaf, t in wanted.values():

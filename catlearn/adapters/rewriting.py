@@ -21,6 +21,7 @@ from catlearn.maps.algebra import add, scaled, tensor, then
 from catlearn.maps.base import Map, walk
 from catlearn.maps.batched import Noise
 from catlearn.maps.combine import Compose, Scaled, Sum, Tensor
+from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.given import size
 from catlearn.maps.leaves import Dense, Identity
 from catlearn.maps.reflections import Reflection
@@ -66,8 +67,19 @@ def renamed(f: Map, prefix: str) -> Map:
 
 
 def substituted(f: Map, base: Map, name: str = "W") -> Map:
-    """A map in the place of W (or b)."""
-    return rebuilt(f, lambda part: base if isinstance(part, Dense) and part.name == name else None)
+    """A map in the place of W (or b). Where the lengths of its rows are asked for, nothing of it is dropped."""
+
+    def other(part: Map) -> Map | None:
+        if isinstance(part, RowNorm) and noisy(base):
+            return replace(part, of=substituted(part.of, silent(base), name))
+        return base if isinstance(part, Dense) and part.name == name else None
+
+    return rebuilt(f, other)
+
+
+def silent(f: Map) -> Map:
+    """The map without dropout."""
+    return rebuilt(f, lambda part: Identity(part.dom) if isinstance(part, Noise) else None)
 
 
 def is_base(f: Map) -> bool:
@@ -90,6 +102,16 @@ def change(f: Map) -> Map | None:
 def noisy(f: Map) -> bool:
     """Whether dropout acts somewhere in the map."""
     return any(isinstance(part, Noise) for part in walk(f))
+
+
+def drops_inputs(f: Map) -> bool:
+    """Whether dropout acts on inputs only: at the front of chains."""
+    if not noisy(f) or isinstance(f, Noise):
+        return True
+    if isinstance(f, Compose):
+        front = next((k for k, part in enumerate(f.maps) if not isinstance(part, Noise)), len(f.maps))
+        return all(drops_inputs(f.maps[k]) if k == front else not noisy(f.maps[k]) for k in range(front, len(f.maps)))
+    return isinstance(f, Sum | Scaled) and all(drops_inputs(part) for part in (f.maps if isinstance(f, Sum) else (f.of,)))
 
 
 def rank_of_change(f: Map) -> int:

@@ -17,6 +17,7 @@ import torch
 from catlearn.adapters.definition import Adapter
 from catlearn.adapters.low_rank import Ranked
 from catlearn.adapters.orthogonal import gram_schmidt
+from catlearn.adapters.positions import parsed
 from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
 from catlearn.core.op import Init
 from catlearn.maps.base import Map
@@ -133,15 +134,21 @@ class CPoly(Ranked):
 class LoReFT(Adapter):
     """y' = y + Rᵀ(W_r y + b_r − R y) at every position: the outputs edited in a subspace, R with orthonormal rows. Trained 2·r·o + r.
 
-    W' = (1 + Rᵀ(W_r − R))W and the bias likewise, so at every position it merges; the paper edits the first and last positions only,
-    which no weight can do. R y' = W_r y + b_r, and what is orthogonal to R's rows stays. The start changes the outputs.
+    ``positions``: ``"all"``, where W' = (1 + Rᵀ(W_r − R))W and the bias likewise, so that it merges; or the first and last positions of
+    the layer's input, ``"f1+l1"``, as in the paper, which no weight can do. One adapter edits both ends; two adapters, ``"f1"`` and
+    ``"l1"``, have interventions of their own. In a sequence shorter than both together every position is edited once (pyreft edits at
+    most half of it from each end). Padding and continued prompts: ``cl.adapters.tokens``.
+
+    R y' = W_r y + b_r, and what is orthogonal to R's rows stays. The start changes the outputs.
     Source: Wu et al., arXiv 2404.03592, and pyreft. Sheet id 289.
     """
 
     rank: int = 4
+    positions: str = "all"  # type: ignore[assignment]
     identity_at_init = False
 
     def check(self, o: int, i: Any) -> None:
+        parsed(self.positions)
         self.needs(1 <= self.rank <= o, f"rank {self.rank} of {o} outputs", f"from 1 to {o}")
 
     def edit(self, o: int) -> tuple[Map, Map, Map]:

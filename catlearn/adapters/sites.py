@@ -1,8 +1,9 @@
 """Where adapters can be put in a module, and which of these places a pattern or predicate means.
 
-Candidates are the weights of known layers, the packed weights of ``MultiheadAttention``, the weights of recurrent layers, and any bare
-parameter that is a matrix or a stack of matrices. A pattern is ``fnmatch`` on dotted names, as for terms: ``*`` crosses dots, ``|``
-alternates, a module stands for the layers in it. A bare parameter is meant only by a pattern that ends with its own name.
+Candidates are the weights of known layers and of what is derived from them, the packed weights of ``MultiheadAttention``, the
+weights of recurrent layers, and any bare parameter that is a matrix or a stack of matrices. A pattern is ``fnmatch`` on dotted names, as
+for terms: ``*`` crosses dots, ``|`` alternates, a module stands for the layers in it. A bare parameter is meant only by a pattern that
+ends with its own name. What is passed over is said (``skipped``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from catlearn import errors
 from catlearn.adapters.modules import Adapted, layer_of
+from catlearn.adapters.skipped import tell
 from catlearn.core.select import matcher
 
 Where = str | Callable[[str, nn.Module], bool]
@@ -38,6 +41,7 @@ class Site:
     view: str
     by_forward: bool
     bare: bool = False
+    by_parameter: bool = False
     followers: list[Site] = field(default_factory=list, compare=False)
 
     @property
@@ -47,13 +51,18 @@ class Site:
         assert found is not None
         return found
 
+    def view_for(self, i: Any) -> str:
+        """How the tensor is seen by a method on ``i`` inputs: a shape if it acts on tensors."""
+        return self.view if isinstance(i, int) or self.view in ("plain", "transposed") else f"{self.view} tensor"
+
     def sizes(self, flat: bool) -> tuple[int, Any, int | None]:
         """(out, in, number of matrices in a stack); ``in`` is a shape for a method on tensors."""
         shape = tuple(self.tensor.shape)
         if self.view == "transposed":
             return shape[1], shape[0], None
-        if self.view == "flat":
-            return shape[0], math.prod(shape[1:]) if flat else shape[1:], None
+        if self.view in ("flat", "turned"):
+            o, i = (shape[0], shape[1:]) if self.view == "flat" else (shape[1], (shape[0], *shape[2:]))
+            return o, math.prod(i) if flat else i, None
         return (shape[1], shape[2], shape[0]) if len(shape) == 3 else (shape[0], shape[1], None)
 
 
@@ -61,24 +70,20 @@ def candidates(model: nn.Module) -> list[Site]:
     """All places of a model, in the order of its modules."""
     found: list[Site] = []
     fused = {id(child) for module in model.modules() if isinstance(module, FUSED) for child in module.modules() if child is not module}
-    for path, module in model.named_modules():
-        if ".adapters." in f".{path}.":
+    for path, module in model.named_modules():  # a module with several names is found by its first
+        if ".adapters." in f".{path}." or not module._parameters:
             continue
-        kind = module.was if isinstance(module, Adapted) else type(module)
-        layer = layer_of(kind)
-        if layer is not None and module._parameters.get("weight") is not None and id(module) not in fused:
-            found.append(Site(path, module, "weight", layer[0], True))
-            continue
-        if not module._parameters:
-            continue
-        inner = [(name, p) for name, p in module._parameters.items() if p is not None]
-        for name, p in inner:
-            known = isinstance(module, nn.MultiheadAttention | nn.RNNBase) and p.dim() == 2
-            view = "plain" if layer is None else layer[0]
-            if layer is not None and name == "weight":
-                found.append(Site(path, module, name, view, False))
-            elif p.dim() in (2, 3) and layer is None:
-                found.append(Site(f"{path}.{name}".lstrip("."), module, name, "plain", False, bare=not known))
+        layer = layer_of(module.was if isinstance(module, Adapted) else type(module))
+        by_forward = layer is not None and layer[1] is not None and id(module) not in fused
+        if layer is not None and module._parameters.get("weight") is not None:
+            found.append(Site(path, module, "weight", layer[0], by_forward))
+        if by_forward:
+            continue  # what else such a layer holds, its forward does not read
+        for name, p in module._parameters.items():
+            if p is None or isinstance(p, UninitializedParameter) or p.dim() not in (2, 3) or (layer is not None and name == "weight"):
+                continue
+            bare = not isinstance(module, nn.MultiheadAttention | nn.RNNBase | nn.RNNCellBase) or p.dim() == 3
+            found.append(Site(f"{path}.{name}".lstrip("."), module, name, "plain", False, bare, True))
     return found
 
 
@@ -88,20 +93,34 @@ def select(model: nn.Module, where: Where) -> list[Site]:
     if callable(where):
         chosen = [site for site in everything if where(site.name, site.module)]
     else:
-        match = matcher(where)
-        chosen = [site for site in everything if (by_name(where, site.name) if site.bare else match(site.name) or match(full(site)))]
+        match, names = matcher(where), aliases(model)
+        chosen = [
+            site
+            for site in everything
+            if (by_name(where, site.name) if site.bare else match(full(site)) or any(match(name) for name in names[id(site.module)]))
+        ]
         if not chosen:
             refuse_others(model, where, everything)
     if not chosen:
         raise errors.NothingMatched(str(where), [site.name or "the model itself" for site in everything], "layer")
     for site in chosen:
         refuse(site)
-    return untied(chosen, everything)
+    sites = untied(chosen, everything)
+    tell(model, where, everything, sites)
+    return sites
+
+
+def aliases(model: nn.Module) -> dict[int, list[str]]:
+    """All names of each module: one that is registered in several places has several."""
+    found: dict[int, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        found.setdefault(id(module), []).append(path)
+    return found
 
 
 def full(site: Site) -> str:
     """The dotted name of the tensor itself."""
-    return site.name if site.name.endswith(site.attribute) and not site.by_forward else f"{site.name}.{site.attribute}".lstrip(".")
+    return site.name if site.by_parameter else f"{site.name}.{site.attribute}".lstrip(".")
 
 
 def by_name(where: str, name: str) -> bool:
@@ -114,6 +133,9 @@ def by_name(where: str, name: str) -> bool:
 def refuse(site: Site) -> None:
     """``CannotAdapt`` for a weight that no real matrix can be added to."""
     tensor, name = site.tensor, site.name or "the model itself"
+    if isinstance(tensor, UninitializedParameter):
+        rows = ["its weight gets its shape from the first input"]
+        raise errors.CannotAdapt(f"{name} has no numbers yet", rows, "run the model once first")
     if tensor.device.type == "meta":
         raise errors.CannotAdapt(f"{name} has no numbers yet", ["its weight is on the meta device"], "load the model first")
     if not tensor.is_floating_point() or type(tensor) not in (torch.Tensor, nn.Parameter):
@@ -148,8 +170,8 @@ def untied(chosen: list[Site], everything: list[Site]) -> list[Site]:
         others = [name for name in holding[key] if name not in names]
         if leader.followers:
             warnings.warn(f"{leader.name} and {', '.join(s.name for s in leader.followers)} share one weight: it has one adapter",
-                          TiedWeight, stacklevel=4)  # fmt: skip
+                          TiedWeight, stacklevel=6)  # fmt: skip
         if others:
             warnings.warn(f"{leader.name} shares its weight with {', '.join(others)}, which keep the weight as it is",
-                          TiedWeight, stacklevel=4)  # fmt: skip
+                          TiedWeight, stacklevel=6)  # fmt: skip
     return list(first.values())

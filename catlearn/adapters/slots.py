@@ -6,14 +6,18 @@ Nothing of the module's own moves or changes its name: ``state_dict`` has the ke
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from catlearn.adapters.definition import Adapter, Layout, Place
-from catlearn.adapters.expressions import Expression, expression
+from catlearn.adapters.expressions import Expression, expression, refused
+from catlearn.adapters.positions import by_position
 from catlearn.maps.running import run
 from catlearn.meanings.initialise import start as drawn
 
@@ -21,8 +25,14 @@ VIEWS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # how a sto
     "plain": (lambda w: w, lambda m, shape: m),
     "transposed": (lambda w: w.t(), lambda m, shape: m.t()),
     "flat": (lambda w: w.flatten(1), lambda m, shape: m.reshape(shape)),
-    "tensor": (lambda w: w, lambda m, shape: m.reshape(shape)),
+    "flat tensor": (lambda w: w, lambda m, shape: m.reshape(shape)),
+    "turned": (lambda w: w.transpose(0, 1).flatten(1), lambda m, shape: m.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)),
+    "turned tensor": (lambda w: w.transpose(0, 1), lambda m, shape: m.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)),
 }
+
+
+class MergedState(UserWarning):
+    """A state was taken of a model whose adapters are merged and kept."""
 
 
 class Shared(nn.Module):
@@ -88,6 +98,23 @@ def starts(adapter: Adapter, layout: Layout, W: torch.Tensor, at: Place, path: s
     return found
 
 
+@dataclass(frozen=True)
+class Acting:
+    """Adapters that act together: their expression, in which they are called 0, 1, …, and their cells by these names.
+
+    The names are not the user's, so that adapters of one method share one expression: to a compiled model their tensors are inputs, and
+    the next adapter of the same method is not compiled anew.
+    """
+
+    expression: Expression
+    cells: Mapping[str, Cell]
+
+    def of(self, acts: tuple[bool, ...]) -> Acting | None:
+        """Those that act at some positions; None for none."""
+        e = self.expression if all(acts) else self.expression.fewer[acts]
+        return None if e is None else Acting(e, self.cells)
+
+
 class Slot(nn.ModuleDict):
     """The adapters of one tensor of a module, in the order in which they were put in.
 
@@ -101,14 +128,15 @@ class Slot(nn.ModuleDict):
     active: tuple[tuple[str, float | None], ...]
     enabled: bool
     merged: bool
-    expression: Expression | None
+    acting: Acting | None
+    mask: torch.Tensor | None
     samples: tuple[str | None, ...] | None
-    sampled: dict[str, Expression]
+    sampled: dict[str, Acting]
 
     def __init__(self, o: int, i: Any, view: str, experts: int | None = None) -> None:
         super().__init__()
-        vars(self).update(o=o, i=i, view=view, experts=experts, active=(), enabled=True, merged=False, expression=None, samples=None,
-                          sampled={})  # fmt: skip
+        vars(self).update(o=o, i=i, view=view, experts=experts, active=(), enabled=True, merged=False, acting=None, mask=None,
+                          samples=None, sampled={})  # fmt: skip
 
     def cell(self, name: str) -> Cell:
         """The adapter of this name."""
@@ -116,65 +144,101 @@ class Slot(nn.ModuleDict):
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
+    def _replicate_for_data_parallel(self) -> Any:
+        """torch's copy for another device gets its cells afterwards, one by one; they act as soon as all are there."""
+        replica = super()._replicate_for_data_parallel()
+        vars(replica).update(acting=None, replica=True)
+        return replica
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, Cell) and "replica" in vars(self) and all(isinstance(self._modules[name], Cell) for name, _ in self.active):
+            self.settle()
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.merged and any(self._modules):
+            said = "this state holds merged weights, and beside them adapters, which would count twice in an adapted model"
+            warnings.warn(f"{prefix.rstrip('.')}: {said}; cl.unmerge first, or cl.merge(model, keep_base=False)", MergedState, stacklevel=2)
+
     def settle(self) -> None:
         """Finds the expression of what is active; to be called after every change."""
-        self.expression = self.of(self.active) if self.enabled and not self.merged else None
+        self.acting = self.of(self.active) if self.enabled and not self.merged else None
 
-    def of(self, active: tuple[tuple[str, float | None], ...]) -> Expression | None:
+    def of(self, active: tuple[tuple[str, float | None], ...]) -> Acting | None:
         """The expression of these adapters; None if there are none."""
-        stack = tuple((name, self.cell(name).adapter, number) for name, number in active)
-        return expression(stack, self.o, self.i) if stack else None
+        stack = tuple((str(k), self.cell(name).adapter, number) for k, (name, number) in enumerate(active))
+        cells = {str(k): self.cell(name) for k, (name, _) in enumerate(active)}
+        return Acting(expression(stack, self.o, self.i), cells) if stack else None
 
     # -- values --------------------------------------------------------------------------------------------------------
 
-    def tensors(self, e: Expression, keys: Any, W: torch.Tensor, b: torch.Tensor | None, expert: int | None = None) -> list[torch.Tensor]:
+    def tensors(self, act: Acting, keys: Any, W: torch.Tensor, b: torch.Tensor | None, expert: int | None = None) -> list[torch.Tensor]:
         """The tensors of an expression's parameters, in its order."""
         found = []
         for name, leaf in keys:
             if not name:
                 found.append(W if leaf == "W" else W.new_zeros(self.o) if b is None else b)
             else:
-                found.append(self.cell(name).value(leaf, lambda name=name: self.beneath(e, name, W, expert), expert))
+                found.append(act.cells[name].value(leaf, lambda name=name: self.beneath(act, name, W, expert), expert))
         return found
 
-    def beneath(self, e: Expression, name: str, W: torch.Tensor, expert: int | None) -> torch.Tensor:
+    def beneath(self, act: Acting, name: str, W: torch.Tensor, expert: int | None) -> torch.Tensor:
         """The weight that an adapter of a stack acts on, (out, in)."""
-        inner = dict(e.below)[name]
-        return W if inner is None else self.write(inner, W, expert)
+        inner = dict(act.expression.below)[name]
+        return W if inner is None else self.write(Acting(inner, act.cells), W, expert)
 
-    def write(self, e: Expression, W: torch.Tensor, expert: int | None = None) -> torch.Tensor:
+    def write(self, act: Acting, W: torch.Tensor, expert: int | None = None) -> torch.Tensor:
         """The adapted weight written out, of the shape of W."""
-        return e.write(W, 1, *self.tensors(e, e.keys, W, None, expert))[0].reshape(W.shape)
+        return act.expression.write(W, 1, *self.tensors(act, act.expression.keys, W, None, expert))[0].reshape(W.shape)
 
-    def effective(self, raw: torch.Tensor, e: Expression | None = None) -> torch.Tensor:
+    def effective(self, raw: torch.Tensor, act: Acting | None = None) -> torch.Tensor:
         """The adapted tensor in place of the stored one."""
-        e = self.expression if e is None else e
-        if e is None:
+        act = self.acting if act is None else act
+        if act is None:
             return raw
         there, back = VIEWS[self.view]
-        self.step(e)
         if self.experts is not None:
-            return torch.stack([back(self.write(e, there(raw[k]), k), raw.shape[1:]) for k in range(self.experts)])
-        return back(self.write(e, there(raw)), raw.shape)
+            return torch.stack([back(self.write(act, there(raw[k]), k), raw.shape[1:]) for k in range(self.experts)])
+        return back(self.write(act, there(raw)), raw.shape)
 
-    def step(self, e: Expression) -> None:
-        """A new draw for the methods that draw, one training step more for those that count them."""
-        if self.training and torch.is_grad_enabled():
-            for cell in (self.cell(name) for name, _ in e.below):
+    def begin(self) -> None:
+        """A new draw for the methods that draw, one training step more for those that count them: once in each forward pass."""
+        if not (self.training and torch.is_grad_enabled()):
+            return
+        acting = [self.acting] if self.samples is None else self.sampled.values()
+        for cell in [cell for act in acting if act is not None for cell in act.cells.values()]:
+            if (cell.adapter.draws or cell.adapter.counts) and not again():
                 if cell.adapter.draws:
                     cell.get_buffer("draw").uniform_()
                 if cell.adapter.counts:
                     cell.get_buffer("step").add_(1)
 
-    def bias(self, e: Expression, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor | None:
+    def bias(self, act: Acting, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor | None:
         """The adapted bias; W as a matrix."""
+        e = act.expression
         if e.keeps_bias:
             return b
-        return e.write_bias(W, 1, *self.tensors(e, e.bias_keys, W, b))[0].reshape(self.o)
+        return e.write_bias(W, 1, *self.tensors(act, e.bias_keys, W, b))[0].reshape(self.o)
 
-    def apply_to(self, e: Expression, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+    def apply_to(self, act: Acting, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
         """The adapted layer on vectors (*batch, in)."""
-        self.step(e)
+        if act.expression.fewer:
+            return by_position(self, act, x, lambda some, part: self.everywhere(some, part, W, b))
+        return self.everywhere(act, x, W, b)
+
+    def everywhere(self, act: Acting | None, x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor:
+        """The layer under these adapters on all vectors."""
+        if act is None:
+            return F.linear(x, W, b)
+        e = act.expression
+        if self.training and e.stuck is not None:
+            raise refused(e.stuck)
         if b is None and e.keeps_bias:
-            return run(e.alone if self.training and e.noisy else e.weight, x, self.tensors(e, e.keys, W, None))
-        return run(e.loud if self.training else e.layer, x, self.tensors(e, e.layer_keys, W, b))
+            return run(e.alone if self.training and e.noisy else e.weight, x, self.tensors(act, e.keys, W, None))
+        return run(e.loud if self.training else e.layer, x, self.tensors(act, e.layer_keys, W, b))
+
+
+def again() -> bool:
+    """Whether a forward pass runs a second time, inside the backward pass, because its activations were not kept (checkpointing)."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1

@@ -7,37 +7,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from catlearn.adapters.definition import Adapter
+from catlearn.adapters.definition import Adapter, Place
+from catlearn.adapters.started import given
 from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
 from catlearn.maps.base import Map
 from catlearn.maps.entries import sparse
 from catlearn.maps.leaves import dense
 
+MASKS = ("random", "magnitude", "gradient", "snip", "given")
+
 
 @dataclass(frozen=True)
 class SHiRA(Adapter):
-    """W' = W + s·scatter(v) on a fixed random support of r(o + i) entries. Trained r(o + i), zero; full rank can be reached.
+    """W' = W + s·scatter(v) on a fixed support of r(o + i) entries. Trained r(o + i), zero; full rank can be reached.
 
-    ``seed`` fixes the support; adapters with different seeds overlap little. Published supports by size, gradient or both of W are not
-    offered: the support would be data. Source: Bhardwaj et al., arXiv 2406.13175; the random mask of peft. Sheet id 255.
+    ``mask``: a ``"random"`` support, fixed by ``seed`` (two seeds overlap little); the entries of largest ``"magnitude"`` |W|, of
+    largest ``"gradient"`` |G| or ``"snip"`` |W∘G|, for which ``adapt(..., data={layer: G})`` gives the gradient G (o, i) of a loss, or a
+    sum of |G| over batches; or the ``"given"`` one, ``data={layer: mask}`` with r(o + i) entries that are not 0. Equal entries are taken
+    in order of rows. Source: Bhardwaj et al., arXiv 2406.13175. Sheet id 255.
     """
 
     rank: int = 32
     s: float = 1.0
     seed: int = 0
+    mask: str = "random"
 
     def check(self, o: int, i: Any) -> None:
         self.needs(1 <= self.rank * (o + i) <= o * i, f"{self.rank * (o + i)} entries of {o * i}", f"a rank of at most {o * i // (o + i)}")
+        self.needs(self.mask in MASKS, f"mask={self.mask!r}", f"one of {', '.join(MASKS)}")
 
     def weight(self, W: Map, o: int, i: Any) -> Map:
-        order = torch.randperm(o * i, generator=torch.Generator("cpu").manual_seed(self.seed))[: self.rank * (o + i)]
-        places = sorted(order.tolist())
-        return W + self.s * sparse("v", o, i, [k // i for k in places], [k % i for k in places], init=ZERO)
+        n = self.rank * (o + i)
+        if self.mask == "random":
+            places = sorted(torch.randperm(o * i, generator=torch.Generator("cpu").manual_seed(self.seed))[:n].tolist())
+            return W + self.s * sparse("v", o, i, [k // i for k in places], [k % i for k in places], init=ZERO)
+
+        def scattered(v: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            return v.new_zeros(o, i).index_put((index[0].long(), index[1].long()), v)
+
+        support = {"v": start((n,)), "index": start((2, n), trainable=False)}
+        return W + self.s * dense("change", o, i, init=read(scattered, (o, i), **support))
+
+    def start(self, W: torch.Tensor, at: Place) -> Mapping[str, torch.Tensor]:
+        if self.mask == "random":
+            return {}
+        W, (o, i) = W.double(), W.shape
+        what = "a mask (out, in)" if self.mask == "given" else "a gradient (out, in)"
+        data = None if self.mask == "magnitude" else given(self, at, (o, i), what).to(W)
+        score = W if data is None else W * data if self.mask == "snip" else data
+        n = self.rank * (o + i)
+        if self.mask == "given":
+            count = int((score != 0).sum())
+            self.needs(count == n, f"a mask of {count} entries", f"rank·(out + in) = {n} entries")
+        chosen = score.abs().flatten().sort(descending=True, stable=True).indices[:n].sort().values
+        return {"index": torch.stack([chosen // i, chosen % i])}
 
 
 def sparsified(D: torch.Tensor, share: float, mode: str) -> torch.Tensor:

@@ -84,6 +84,8 @@ def adapt_term(term: Term, adapter: Adapter, where: str | Callable[[str, Any], b
 
     if freeze not in FREEZE:
         raise errors.BadAdapter(f"freeze={freeze!r}", [f"needed one of {', '.join(FREEZE)}"])
+    if adapter.positions != "all":
+        raise errors.BadAdapter(f"{adapter} edits positions, which a cell on a weight cannot", next="adapt the module")
     matrices = {key: param for key, param in term.params.items() if len(param.wire.shape) == 2 and key not in _earlier(term)}
     if callable(where):
         chosen = [key for key, param in matrices.items() if where(key, param)]

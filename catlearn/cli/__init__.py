@@ -1,4 +1,4 @@
-"""The command line: ``catlearn demo | draw | explain | cost | laws``. Nothing else imports typer or rich.
+"""The command line: ``catlearn demo | draw | explain | cost | laws | verify | check | adapters``. Nothing else imports typer or rich.
 
 Exit codes: 0 all went well, 1 a law failed (or the demo missed its accuracy), 2 the command or the user's file was mistaken.
 

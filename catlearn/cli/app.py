@@ -134,6 +134,32 @@ def laws(
         raise typer.Exit(1)
 
 
+@app.command(epilog="Example: catlearn adapters -o docs/adapters-methods.md --measure")
+@mistakes_in_words
+def adapters(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write the page; without it, it is shown.")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure time, memory and accuracy of all: a quarter of an hour.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="With --measure: a minute, and figures that mean nothing.")] = False,
+) -> None:
+    """The table of all adapter methods; what was measured is kept beside the page, in a file of the same name that ends in .json."""
+    from catlearn.adapters import names
+    from catlearn.adapters.table import Measurements, page
+
+    kept = None if output is None else output.with_suffix(".json")
+    found = Measurements.read(kept) if kept is not None and kept.exists() and not measure else Measurements()
+    if measure:
+        from catlearn.teach.methods import measured
+
+        found = measured(names(), typer.echo, quick)
+    if output is None or kept is None:
+        typer.echo(page(found))
+        return
+    output.write_text(page(found), "utf-8")
+    if measure:
+        kept.write_text(str(found), "utf-8")
+    typer.echo(f"wrote {output}")
+
+
 @app.command(epilog="Example: catlearn verify net.py:net --dom 'space(S(n), 16)' --cod 'R(1)' --save net.cert.json")
 @mistakes_in_words
 def verify(

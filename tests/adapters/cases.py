@@ -101,6 +101,7 @@ CASES = [
     Case(ad.MoS(3, budget=3, shards=2, private=1, alpha=2), o, i, 3 * 2 * (o + i), layers=2),
     Case(ad.MSPLoRA(4, levels=3, alpha=2), o, i, (o + i) * (4 + 3 * 2 + 5 * 1), layers=5),
     Case(ad.SHiRA(2, s=2.0), o, i, 2 * (o + i)),
+    Case(ad.SHiRA(2, s=2.0, mask="magnitude"), o, i, 2 * (o + i)),
     Case(ad.SNELL(4, share=0.5), o, i, 4 * (o + i)),
     Case(ad.SNELL(4, share=0.25, mode="soft"), o, i, 4 * (o + i)),
     Case(ad.SNELL(4, share=0.25, mode="weighted"), o, i, 4 * (o + i)),
@@ -115,10 +116,12 @@ CASES = [
 DATA = {
     ad.EVA(r): lambda o, i: torch.randn(30, i, dtype=torch.float64),
     ad.LoRAGA(r): lambda o, i: torch.randn(o, i, dtype=torch.float64),
+    ad.SHiRA(1, mask="snip"): lambda o, i: torch.randn(o, i, dtype=torch.float64),
     ad.EigenLoRAx(r, components=5): lambda o, i: torch.randn(9, i + o, dtype=torch.float64),
 }
 CASES += [
     Case(ad.EVA(r), o, i, r * (o + i), r),
     Case(ad.LoRAGA(r), o, i, r * (o + i), 2 * r),
+    Case(ad.SHiRA(1, mask="snip"), o, i, o + i),
     Case(ad.EigenLoRAx(r, components=5), o, i, 2 * 5 * r, r),
 ]  # fmt: skip

@@ -464,6 +464,13 @@ def msp(a, W, p):
 @dense(ad.SHiRA)
 def shira(a, W, p):
     o, i = W.shape
+    if a.mask != "random":
+        change = torch.zeros_like(W)
+        for k, (j, m) in enumerate(p["index"].t().tolist()):
+            E = torch.zeros_like(W)
+            E[j, m] = 1
+            change = change + p["v"][k] * E
+        return W + a.s * change
     places = torch.randperm(o * i, generator=torch.Generator().manual_seed(a.seed))[: a.rank * (o + i)].sort().values
     return W + a.s * torch.zeros(o * i, dtype=W.dtype).index_put((places,), p["v"]).reshape(o, i)
 

@@ -235,3 +235,13 @@ def reduced(layer, order, W):
 def test_a_stack_of_nothing_is_refused():
     with pytest.raises(errors.BadAdapter, match="no adapters"):
         ad.stacked({}, 2, 2)
+
+
+def test_what_cancels_leaves_one_column():
+    generator = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.float64):
+        f = ad.Factors(torch.randn(7, 3, generator=generator, dtype=dtype), torch.randn(3, 9, generator=generator, dtype=dtype))
+        gone = (f + (-1) * f).compressed()
+        assert gone.rank == 1 and float(gone.dense().abs().max()) < 1e-12
+        small = (f + (1e-3 - 1) * f).compressed()  # what is small and there is kept
+        assert small.rank == 3 and near(small.dense(), 1e-3 * f.dense(), 1e-5)

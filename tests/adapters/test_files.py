@@ -10,6 +10,8 @@ from torch import nn
 import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
+from tests.adapters.cases import CASES
+from tests.adapters.test_laws import adapted, layers_of
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")
@@ -227,3 +229,30 @@ def test_names_that_flatten_alike_and_files_that_are_none(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(errors.BadAdapterFile, match="cannot be read"):
         cl.load_adapter(Net(), tmp_path / "bad.safetensors")
+
+
+# -- every method ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{k}-{c}" for k, c in enumerate(CASES)])
+def test_every_method_is_read_back_as_it_was_written_without_the_data_that_it_started_from(case, tmp_path):
+    model = adapted(case)
+    cl.save_adapter(model, tmp_path)
+    other = layers_of(case)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(1e-3)  # what a start computes from another weight, which must not be kept
+    again = cl.load_adapter(other, tmp_path)
+    if "peft_type" in json.loads((tmp_path / "adapter_config.json").read_text()):
+        return  # its tensors are compared in test_peft.py
+    state, passing = again.state_dict(), (".step", ".task", ".draw")
+    wanted = {key: t for key, t in model.state_dict().items() if ".adapters." in key and not key.endswith(passing)}
+    assert wanted and all(torch.equal(state[key], t) for key, t in wanted.items())
+
+
+def test_options_that_peft_has_not_are_kept_by_our_format(tmp_path):
+    for adapter in (ad.LoRA(2, train="B"), ad.DeLoRA(2, frozen_copy=True)):
+        model = cl.adapt(nn.Sequential(nn.Linear(6, 5)), adapter)
+        cl.save_adapter(model, tmp_path)
+        again = cl.load_adapter(nn.Sequential(nn.Linear(6, 5)), tmp_path)
+        assert again[0].adapters["weight"]["default"].adapter == adapter

@@ -398,6 +398,10 @@ REFUSED = [
     (lambda: cl.remove(cl.adapt(layer(), ad.LoRA(2)), "other"), errors.NothingMatched, "default"),
     (lambda: ad.activate(cl.adapt(layer(), ad.LoRA(2)), "other"), errors.NothingMatched, "default"),
     (lambda: ad.activate(cl.adapt(layer(), ad.LoRA(2)), ["default", "default"]), errors.BadAdapter, "twice"),
+    (lambda: ad.activate(cl.adapt(layer(), ad.LoRA(2)), {"default": float("nan")}), errors.BadAdapter, "finite"),
+    (lambda: ad.activate(cl.adapt(layer(), ad.LoRA(2)), {"default": "much"}), errors.BadAdapter, "needs numbers"),
+    (lambda: cl.adapt(net(), ad.LoRA(2), where=["lin", "emb"]), errors.BadAdapter, r"where='lin\|emb'"),
+    (lambda: cl.adapt(cl.linear(cl.R(2), cl.R(2), name="a"), ad.LoRA(1), where=None), errors.BadAdapter, "a string"),
     (lambda: ad.get("nolora"), errors.NothingMatched, "LoRA"),
     (lambda: ad.control(cl.adapt(layer(), ad.LoRA(2)), task=1), errors.NothingMatched, "task"),
 ]  # fmt: skip

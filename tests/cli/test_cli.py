@@ -112,10 +112,10 @@ def test_a_mistake_is_one_message_and_exit_code_2(write, capsys, command: str, t
 def test_version_and_help(capsys) -> None:
     assert outcome(capsys, "--version") == (0, f"catlearn {cl.__version__}\n", "")
     code, out, _ = outcome(capsys, "--help")
-    assert code == 0 and all(name in out for name in ("demo", "draw", "explain", "cost", "laws"))
+    assert code == 0 and all(name in out for name in ("demo", "draw", "explain", "cost", "laws", "verify", "check", "adapters"))
 
 
-@pytest.mark.parametrize("command", ["demo", "draw", "explain", "cost", "laws"])
+@pytest.mark.parametrize("command", ["demo", "draw", "explain", "cost", "laws", "verify", "check", "adapters"])
 def test_every_command_has_a_help_with_an_example(capsys, command: str) -> None:
     code, out, _ = outcome(capsys, command, "--help")
     assert code == 0 and f"Example: catlearn {command}" in " ".join(out.split())
