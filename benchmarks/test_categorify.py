@@ -51,3 +51,21 @@ def test_under_torch_compile(pair, report):
         result = compare(lambda: fast(ids), lambda: slow(ids), rounds=15, seconds=0.3)
     report("categorified BERT-base, torch.compile, forward", result)
     assert result.within(1.03)
+
+
+def test_forward_and_backward_under_torch_compile(pair, report):
+    ours, _, module, ids = pair
+
+    def backward(model: Any, params: Any) -> Any:
+        def run() -> Any:
+            found = model(ids)
+            return torch.autograd.grad(
+                sum(y.sum() for y in (found if isinstance(found, tuple) else found.to_tuple())), params, allow_unused=True
+            )
+
+        return run
+
+    fast, slow = torch.compile(ours), torch.compile(module)
+    result = compare(backward(fast, list(ours.parameters())), backward(slow, list(module.parameters())), rounds=11, seconds=0.5)
+    report("categorified BERT-base, torch.compile, forward + backward", result)
+    assert result.within(1.03)

@@ -41,6 +41,7 @@ from catlearn import errors
 from catlearn.core.sizes import Poly, dims
 from catlearn.core.source import Source
 
+LARGEST = 2**63 - 2
 Dynamic = Sequence[Any] | Mapping[Any, Any] | None
 _TORCH, _HERE = str(Path(torch.__file__).parent) + "/", str(Path(__file__).parent.parent) + "/"
 _PYTHON = str(Path(logging.__file__).parent.parent / "logging")
@@ -75,6 +76,10 @@ def trace(module: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, 
     try:
         return _export(model, places, named, shapes)
     except Exception as error:
+        if f"<= {LARGEST}" in str(error):  # a size and one more must be a number too: torch wants that to be said
+            shapes = _shapes(model, places, named, dynamic, LARGEST)
+            with contextlib.suppress(Exception):
+                return _export(model, places, named, shapes)
         raise _explained(error, _title(module), model, (places, named, shapes)) from error
 
 
@@ -124,8 +129,8 @@ def _quiet() -> Iterator[None]:
 # -- symbolic sizes ----------------------------------------------------------------------------------------------------
 
 
-def _shapes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Dynamic) -> Any:
-    """What torch calls dynamic shapes: the module's own names of its inputs, and its kind of symbols."""
+def _shapes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Dynamic, most: int | None = None) -> Any:
+    """What torch calls dynamic shapes: the module's own names of its inputs, and its kind of symbols, of at most this size."""
     if not dynamic:
         return None
     given: dict[Any, Any] = dict(dynamic) if isinstance(dynamic, Mapping) else dict(enumerate(dynamic))
@@ -134,12 +139,12 @@ def _shapes(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dyn
             raise errors.BadInput(f"dynamic names the input {place!r}", [f"there are {len(args)} inputs by place",
                                   f"and by name: {', '.join(kwargs) or 'none'}"], "one entry for each input, or None")  # fmt: skip
     table: dict[str, Any] = {}
-    rows = tuple(_axes(x, given.get(i), table, i) for i, x in enumerate(args))
-    named = {name: _axes(x, given.get(name), table, name) for name, x in kwargs.items()}
+    rows = tuple(_axes(x, given.get(i), table, i, most) for i, x in enumerate(args))
+    named = {name: _axes(x, given.get(name), table, name, most) for name, x in kwargs.items()}
     return dict(inspect.signature(model.forward).bind(*rows, **named).arguments)
 
 
-def _axes(x: Any, spec: Any, table: dict[str, Any], place: Any) -> Any:
+def _axes(x: Any, spec: Any, table: dict[str, Any], place: Any, most: int | None) -> Any:
     """The symbols of one input's axes."""
     if not isinstance(x, torch.Tensor):
         if spec:
@@ -153,10 +158,10 @@ def _axes(x: Any, spec: Any, table: dict[str, Any], place: Any) -> Any:
         raise errors.BadInput(
             f"dynamic: {spec!r} for the input {place!r}", [f"its shape is {tuple(x.shape)}"], 'for example {0: cl.dim("n")}'
         )
-    return {axis % x.dim(): _symbol(size, table) for axis, size in spec.items()}
+    return {axis % x.dim(): _symbol(size, table, most) for axis, size in spec.items()}
 
 
-def _symbol(size: Any, table: dict[str, Any]) -> Any:
+def _symbol(size: Any, table: dict[str, Any], most: int | None) -> Any:
     """Torch's symbol for ours: a dimension, or a·n + b of one."""
     if isinstance(size, int):
         return None
@@ -164,7 +169,7 @@ def _symbol(size: Any, table: dict[str, Any]) -> Any:
     if len(found) != 1 or any(sum(power for _, power in monomial) > 1 for monomial, _ in size.terms):
         raise errors.BadInput(f"dynamic: {size!r} is no size that torch.export knows", next="a·n + b with one symbol n = cl.dim(...)")
     (symbol,), terms = found, {len(monomial): coefficient for monomial, coefficient in size.terms}
-    made = table.setdefault(symbol.name, Dim(symbol.name, min=symbol.min))
+    made = table.setdefault(symbol.name, Dim(symbol.name, min=symbol.min, max=most))
     made = made if terms[1] == 1 else terms[1] * made
     return made + terms[0] if 0 in terms else made
 

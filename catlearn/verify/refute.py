@@ -103,6 +103,9 @@ def _models(f: Callable[..., Any], seed: int) -> Iterator[tuple[Callable[..., An
         return
     try:
         model = copy.deepcopy(f).double()
+        for p in (*model.parameters(), *model.buffers()):
+            if p.is_complex():  # double() leaves these as they are
+                p.data = p.data.to(torch.complex128)
     except Exception:  # a module that cannot be copied is not touched
         return
     yield model, "its own weights"

@@ -71,6 +71,8 @@ CLAIMS: list[tuple[Any, ...]] = [
     ("torch.LSTM both ways", "rows", "proved", cl.space(ROWS, 5, 6), cl.space(ROWS, 5, 16), moved),
     ("torch.layers in space", "rows", "proved", cl.space(ROWS, 1, 5, 5, 5), cl.space(ROWS, 16)),
     ("written.decoder", "time", "refuted", cl.index(10, 2, cl.S(4)) @ cl.R(2, 8), cl.space(2, cl.S(4), 10), moved),
+    ("written.Fourier", "permutations", "refuted", cl.space(2, 3, cl.S(8)), cl.space(2, cl.S(8), 4)),
+    ("written.Fourier", "shifts", "unknown", cl.space(2, 3, cl.Z(8)), cl.space(2, cl.Z(8), 4)),  # true: a filter on frequencies
     ("written.latent", "rows", "unknown", cl.space(ROWS, 6), cl.space(ROWS, 6), moved),  # only in distribution
     *((f"torch_geometric.{name}", "nodes and edges", "proved", cl.space(NODES, 6) @ GRAPH, cl.space(NODES, width))
       for name, width in (("APPNP", 6), ("ARMA", 4), ("TAG", 4), ("SG", 4), ("GIN of two layers", 4))),

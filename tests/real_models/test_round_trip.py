@@ -33,9 +33,9 @@ def run(module: nn.Module, args: Any, kwargs: Any) -> tuple[list[torch.Tensor], 
     return [y.detach() for y in outs], {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
 
 
-def far(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest difference, relative to the largest entry (an entry of 10⁻³ at least, so that zeros compare to something)."""
-    return 0.0 if not a.numel() else float((a - b).detach().abs().max()) / max(float(a.detach().abs().max()), 1e-3)
+def far(a: torch.Tensor, b: torch.Tensor, least: float = 1e-3) -> float:
+    """The largest difference, relative to the largest entry (an entry of ``least`` at least, so that zeros compare to something)."""
+    return 0.0 if not a.numel() else float((a - b).detach().abs().max()) / max(float(a.detach().abs().max()), least)
 
 
 def difference(module: nn.Module, model: nn.Module, args: Any, kwargs: Any, training: bool) -> tuple[float, float]:
@@ -43,7 +43,9 @@ def difference(module: nn.Module, model: nn.Module, args: Any, kwargs: Any, trai
     (ys, gs), (zs, hs) = run(module.train(training), args, kwargs), run(model.train(training), tensors((args, kwargs)), {})
     assert len(ys) == len(zs) and set(hs) >= set(gs)
     outputs = max((far(y.float(), z.float()) for y, z in zip(ys, zs, strict=True)), default=0.0)
-    return outputs, max((far(g, hs[name]) for name, g in gs.items()), default=0.0)
+    # a gradient that is 0 (of a bias before a norm) is rounding of the sums in the others
+    least = max(1e-3, 1e-2 * max((float(g.abs().max()) for g in gs.values()), default=0.0))
+    return outputs, max((far(g, hs[name], least) for name, g in gs.items()), default=0.0)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -66,10 +68,10 @@ def test_back_from_the_term_comes_the_same_module(name):
 
 KNOWN = {"torch.TransformerEncoder": 1.0, "torch.MultiheadAttention": 1.0, "torch_geometric.Set Transformer": 1.0,
          "transformers.ViT": 0.85, "sentence.MiniLM": 0.9, "transformers.Mamba": 0.9, "e3nn.Linear": 0.85,
-         "torch_geometric.GCN": 0.2, "torch_geometric.GAT": 0.4, "torch_geometric.GATv2": 0.3, "torch_geometric.SAGE": 0.4,
-         "torch_geometric.PNA": 0.4, "torch_geometric.global pooling": 0.2, "torch_geometric.EdgeConv": 0.5, "torch_geometric.DGCNN": 0.5,
-         "torch_geometric.GIN": 0.5, "torch_geometric.Set2Set": 0.5, "torch.LSTM": 0.3, "torch.GRU": 0.5,
-         "torch.convolutions": 0.5}  # fmt: skip
+         "torch_geometric.GCN": 0.3, "torch_geometric.GAT": 0.5, "torch_geometric.GATv2": 0.5, "torch_geometric.SAGE": 0.7,
+         "torch_geometric.PNA": 0.7, "torch_geometric.global pooling": 0.5, "torch_geometric.EdgeConv": 0.5, "torch_geometric.DGCNN": 0.5,
+         "torch_geometric.GIN": 0.8, "torch_geometric.Set2Set": 0.7, "torch.LSTM": 0.3, "torch.GRU": 0.5,
+         "torch.convolutions": 1.0}  # fmt: skip
 
 
 def test_a_wrong_weight_is_seen():

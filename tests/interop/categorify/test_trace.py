@@ -102,3 +102,17 @@ def test_a_tensor_given_twice_is_two_inputs():
     x, y = torch.randn(3), torch.randn(3)
     program = trace(lambda a, b: a - 2 * b, (x, x))
     torch.testing.assert_close(program.module()(x, y), x - 2 * y)
+
+
+def test_a_size_that_torch_wants_bounded_by_its_own_integers_is():
+    """The numbers of edges that stay and of nodes are added: torch asks for the sum to be a number of 64 bits."""
+    import torch_geometric.nn as gnn
+
+    n, e = cl.dim("n", min=3), cl.dim("e", min=4)
+    module, x, edges = gnn.ClusterGCNConv(6, 4).eval(), torch.randn(7, 6), torch.randint(0, 7, (2, 12))
+    model = cl.compile(cl.categorify(module, x, edges, dynamic=[{0: n}, {1: e}]))
+    y, more = torch.randn(9, 6), torch.randint(0, 9, (2, 20))
+    torch.testing.assert_close(model(y, more), module(y, more))
+    cod = cl.space(cl.S(n), 4)
+    report = cl.verify.equivariant(module, cl.space(cl.S(n), 6) @ cl.index(cl.S(n), 2, cl.S(e, name="edges")), cod)
+    assert "n ≤ 9223372036854775806" in report.claim
