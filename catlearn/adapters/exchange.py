@@ -32,6 +32,7 @@ from catlearn.adapters.kohya import flattened, grouped, read_layer
 from catlearn.adapters.peft import LORA, ROWS, Row, Tensor, row_of
 from catlearn.adapters.planting import Held, held, places, planted
 from catlearn.adapters.sites import Site, candidates
+from catlearn.adapters.wrapped import held_whole, names, projects, stacked, twice
 
 PREFIX = "base_model.model."
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -40,6 +41,10 @@ PATTERNED = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}  # peft's t
 
 def layouts(row: Row, adapter: Adapter, site: Site) -> Mapping[str, Tensor]:
     """The tensors of a place on disk: embeddings and convolutions have names or shapes of their own."""
+    if row.kind == "LORA" and site.by_parameter and site.tensor.dim() == 3:
+        return stacked(site)
+    if row.kind == "LORA" and projects(site):
+        return {**row.of(adapter), **twice()}
     if row.kind != "LORA" or site.view == "plain":
         return row.of(adapter)
     if site.view == "flat":
@@ -56,7 +61,7 @@ def peft_row(adapters: Mapping[str, Adapter], sites: Mapping[str, Site]) -> Row 
     """The row of a method, if peft can hold it on these places."""
     first = next(iter(adapters.values()))
     row = ROWS.get(type(first).__name__)
-    if row is None or not all(site.by_forward for site in sites.values()):
+    if row is None or not held_whole(sites, adapters):
         return None
     if any(isinstance(getattr(adapter, "factor", None), tuple) for adapter in adapters.values()):
         return None  # peft's LoKr bounds both factors by one number
@@ -100,7 +105,7 @@ def save_adapter(model: nn.Module, folder: str | Path, name: str = "default", ba
     adapters = {layer: cell.adapter for layer, (_, cell) in found.items()}
     alike(name, found)
     row = peft_row(adapters, {layer: sites[layer] for layer in found})
-    config = own_config(adapters) if row is None else peft_config(row, adapters, base)
+    config = own_config(adapters) if row is None else peft_config(row, adapters, {layer: sites[layer] for layer in found}, base)
     tensors = own_tensors(found) if row is None else peft_tensors(row, found, sites)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,8 +124,11 @@ def own_config(adapters: Mapping[str, Adapter]) -> dict[str, Any]:
     return {**method, "each": each} if each else method
 
 
-def peft_config(row: Row, adapters: Mapping[str, Adapter], base: str) -> dict[str, Any]:
+def peft_config(row: Row, adapters: Mapping[str, Adapter], sites: Mapping[str, Site], base: str) -> dict[str, Any]:
     """peft's format; layers of another rank or scale than the first stand in patterns, which peft matches against whole names."""
+    bare = [layer for layer, site in sites.items() if site.bare]
+    wrapped = names(sites, ())
+    modules = [wrapped.get(layer, layer) for layer in adapters if layer not in bare and ".base_layer." not in wrapped.get(layer, "")]
     layers, options = list(adapters), row.options(next(iter(adapters.values())))
     if options.get("feedforward_modules") == "all":
         options["feedforward_modules"] = layers
@@ -133,7 +141,8 @@ def peft_config(row: Row, adapters: Mapping[str, Adapter], base: str) -> dict[st
         }
         patterns |= {pattern: own} if own else {}
     common = {"task_type": None, "base_model_name_or_path": base or None, "inference_mode": True, "bias": "none"}
-    return {"peft_type": row.kind, "target_modules": layers, **common, **options, **patterns}
+    targets = {"target_modules": modules, **({"target_parameters": bare} if bare else {})}
+    return {"peft_type": row.kind, **targets, **common, **options, **patterns}
 
 
 def own_tensors(found: Held) -> dict[str, torch.Tensor]:
@@ -143,11 +152,11 @@ def own_tensors(found: Held) -> dict[str, torch.Tensor]:
 
 def peft_tensors(row: Row, found: Held, sites: Mapping[str, Site]) -> dict[str, torch.Tensor]:
     """The tensors by peft's names."""
-    tensors = {}
+    tensors, called = {}, names(sites, [layer for layer in found if sites[layer].bare])
     for layer, (_, cell) in found.items():
         for leaf, how in layouts(row, cell.adapter, sites[layer]).items():
             if hasattr(cell, leaf):
-                tensors[f"{PREFIX}{layer}.{how.suffix}"] = how.there(getattr(cell, leaf))
+                tensors[f"{PREFIX}{called.get(layer, layer)}.{how.suffix}"] = how.there(getattr(cell, leaf))
         for leaf, how in row.shared.items():
             key = f"{PREFIX}{layer}.{how.suffix}" if row.kind == "VBLORA" else f"base_model.{how.suffix}"
             tensors.setdefault(key, how.there(getattr(cell.common[0], leaf)).clone())
@@ -212,14 +221,16 @@ def load_peft(model: nn.Module, config: Mapping[str, Any], tensors: Mapping[str,
     suffixes = {how.suffix for how in row.of(adapter).values()} | {"lora_embedding_A", "lora_embedding_B"}
     suffixes |= {how.suffix for how in row.shared.values()}
     layers = {key[len(PREFIX) : -len(s) - 1] for key in tensors for s in suffixes if key.startswith(PREFIX) and key.endswith(f".{s}")}
-    sites = places(model, sorted(layers))
+    called = names({site.name: site for site in candidates(model)}, config.get("target_parameters") or ())
+    back = {there: here for here, there in called.items()}
+    sites = places(model, sorted(back.get(layer, layer) for layer in layers))
     adapters = dict.fromkeys(sites, adapter)
     if config.get("rank_pattern") or config.get("alpha_pattern"):
         adapters = {layer: row.adapter(patterned(row, config, layer)) for layer in sites}
     wanted: dict[str, tuple[str, str, torch.Tensor]] = {}
     for layer, site in sites.items():
         for leaf, how in layouts(row, adapters[layer], site).items():
-            if (key := f"{PREFIX}{layer}.{how.suffix}") in tensors:
+            if (key := f"{PREFIX}{called.get(layer, layer)}.{how.suffix}") in tensors:
                 wanted[key] = (layer, leaf, how.back(tensors[key]))
         for leaf, how in row.shared.items():
             for key in (f"{PREFIX}{layer}.{how.suffix}", f"base_model.{how.suffix}"):

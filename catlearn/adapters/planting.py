@@ -43,8 +43,9 @@ def planted(model: nn.Module, adapters: Mapping[str, Adapter], sites: Mapping[st
     """The model with the adapter of each layer, its tensors as given; everything is compared before anything is changed."""
     first = next(iter(adapters.values()))
     rows = [f"not understood: {key}" for key in sorted(unknown)]
-    ats = {layer: place(site, adapters[layer], k, len(sites), 0, None)[0] for k, (layer, site) in enumerate(sites.items())}
-    rows += differing(adapters, ats, first.shared(list(ats.values())), wanted)
+    both = {layer: place(site, adapters[layer], k, len(sites), 0, None) for k, (layer, site) in enumerate(sites.items())}
+    ats = {layer: at for layer, (at, _) in both.items()}
+    rows += differing(adapters, both, first.shared(list(ats.values())), wanted)
     if rows:
         raise errors.BadAdapterFile("the tensors do not fit this model", rows[:12])
     if len(set(adapters.values())) > 1 and first.shared(list(ats.values())):
@@ -67,17 +68,18 @@ def planted(model: nn.Module, adapters: Mapping[str, Adapter], sites: Mapping[st
     return model
 
 
-def differing(adapters: Mapping[str, Adapter], ats: Mapping[str, Place], shared: Mapping[str, Param],
+def differing(adapters: Mapping[str, Adapter], ats: Mapping[str, tuple[Place, int | None]], shared: Mapping[str, Param],
               wanted: Mapping[str, tuple[str, str, torch.Tensor]]) -> list[str]:  # fmt: skip
     """What is missing, and what has another shape than its place needs."""
     rows: list[str] = []
     given = {(layer, leaf) for layer, leaf, _ in wanted.values()}
-    for k, (layer, at) in enumerate(ats.items()):
+    for k, (layer, (at, experts)) in enumerate(ats.items()):
         try:
             own = dict(adapters[layer].layout(at.o, at.i).own)
         except (errors.BadAdapter, errors.BadMap) as error:
             raise errors.BadAdapterFile(f"the adapter does not fit {layer}", str(error).splitlines()) from error
-        shapes = {leaf: tuple(p.wire.shape) for leaf, p in own.items()}
+        stack = () if experts is None else (experts,)
+        shapes = {leaf: (*stack, *p.wire.shape) for leaf, p in own.items()}
         shapes |= {f"shared.{leaf}": tuple(p.wire.shape) for leaf, p in shared.items()}
         rows += [f"{layer}.{leaf}: given {tuple(t.shape)}, needed {shapes.get(leaf, 'no such tensor')}"
                  for at_layer, leaf, t in wanted.values() if at_layer == layer and tuple(t.shape) != shapes.get(leaf)]  # fmt: skip
