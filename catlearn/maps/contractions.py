@@ -189,11 +189,18 @@ def batched(a: Operand, c: Operand, inner: str, batch: str, out: str) -> str:
         if (a.text, a.letters) == (c.text, c.letters):
             return Operand(f"squares({a.ordered(both)}, ({axes},))", batch, a.sizes).ordered(out)
         return Operand(f"({a.ordered(both)} * {c.ordered(both)}).sum(({axes},))", batch, a.sizes).ordered(out)
-    if (len(right) and not len(left)) or out == batch + right + left:
-        a, c, left, right = c, a, right, left
-    shared = order(a, c, inner)
     sizes = {**a.sizes, **c.sizes}
-    text = f"{a.grouped(batch, left, shared)}.bmm({c.grouped(batch, shared, right)})"
+    narrow = [bool(side) and thin(side, sizes) for side in (left, right)]
+    if (right and not left) or narrow == [False, True] or (narrow[0] == narrow[1] and out == batch + right + left):
+        a, c, left, right = c, a, right, left
+    one, two = factors(a, c, inner, batch, left, right)
+    text = f"{one}.bmm({two})"
     if not left or not right or any(len(group) != 1 for group in (batch, left, right)):
         text = f"{text}.reshape(({''.join(f'{sizes[k]}, ' for k in batch + left + right)}))"
     return Operand(text, batch + left + right, sizes).ordered(out)
+
+
+def factors(a: Operand, c: Operand, inner: str, batch: str, left: str, right: str) -> tuple[str, str]:
+    """The two batches of matrices of a batched product."""
+    shared = order(a, c, inner)
+    return a.grouped(batch, left, shared), c.grouped(batch, shared, right)

@@ -19,7 +19,7 @@ from itertools import permutations
 from typing import Any
 
 from catlearn.maps.base import Map, walk
-from catlearn.maps.costs import ENTRY, NEVER, STEP, weight
+from catlearn.maps.costs import ENTRY, FUSED, NEVER, PASS, STEP, weight
 from catlearn.maps.given import Shape, size
 from catlearn.maps.tape import LETTERS, Tape
 
@@ -149,8 +149,8 @@ class Builder:
         merged: list[Map] = []
         if self.chooses:
             tokens, dom, cod = self.tape.count(self.tape.lead(x)), size(maps[0].dom), size(maps[0].cod)
-            entries = ENTRY * dom * cod + STEP
-            gain = {i: self.cost("apply", f, tokens) - self.cost("matrix", f, 0) - entries + ENTRY * tokens * cod + STEP
+            entries = PASS * dom * cod + STEP
+            gain = {i: self.cost("apply", f, tokens) - self.cost("matrix", f, 0) - entries + FUSED * tokens * cod + STEP
                     for i, f in enumerate(maps)}  # fmt: skip
             chosen = [i for i, g in gain.items() if g > 0]
             if len(chosen) > 1 and sum(gain[i] for i in chosen) > self.gemm(tokens, dom, cod):
@@ -200,7 +200,7 @@ class Builder:
 
         if isinstance(f.of if isinstance(f, Transposed) else f, Dense | Constant):
             return True
-        return self.chooses and self.written(f, tokens) <= self.cost("emit", f, tokens) + 2 * ENTRY * entries
+        return self.chooses and self.written(f, tokens) <= self.cost("emit", f, tokens) + 2 * PASS * entries
 
     def order(self, maps: Sequence[Map], moving: Sequence[int]) -> Sequence[int]:
         """The order of the factors that costs least: what shrinks most comes first."""

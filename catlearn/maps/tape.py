@@ -22,8 +22,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
+
+from catlearn.maps.index import Index
 
 Shape = tuple[int, ...]
 TOKENS = -1  # the lead axis of unknown length
@@ -40,24 +41,6 @@ class Step:
     with_: tuple[Any, ...]
     lead: Shape
     shape: Shape
-
-
-class Index(tuple[int, ...]):
-    """Positions; the hash is computed once."""
-
-    def __hash__(self) -> int:
-        if "_hash" not in self.__dict__:
-            self.__dict__["_hash"] = super().__hash__()
-        return self.__dict__["_hash"]
-
-    @property
-    def run(self) -> tuple[int, int] | None:
-        """(start, stride) if the positions are evenly spaced upwards."""
-        if "_run" not in self.__dict__:
-            stride = self[1] - self[0] if len(self) > 1 else 1
-            even = len(self) > 0 and stride > 0 and all(b - a == stride for a, b in pairwise(self))
-            self.__dict__["_run"] = (self[0], stride) if even else None
-        return self.__dict__["_run"]
 
 
 class Tape:
@@ -157,6 +140,8 @@ class Tape:
         index, shape = index if isinstance(index, Index) else Index(index), self.shape(x)
         if index.run == (0, 1) and len(index) == size:
             return x
+        if len(index) == size and (back := index.inverse) is not None:
+            return self.gather(x, axis, back)
         return self.put("scatter", (x,), (axis, index, size), self.lead(x), (*shape[:axis], size, *shape[axis + 1 :]))
 
     def concat(self, xs: Sequence[int], axis: int = 0) -> int:
