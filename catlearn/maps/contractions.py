@@ -6,14 +6,14 @@ summed (*inner*), or kept of the *left* or the *right* one alone; a letter of on
 >>> from catlearn.maps.kernels import text
 >>> from catlearn.maps.tape import Tape
 >>> tape = Tape()
->>> x, w = tape.input((5, 3, 4)), tape.param("w", (2, 3))
+>>> x, w = tape.input((5, 3, 40)), tape.param("w", (2, 3))
 >>> y = tape.einsum(("abc", "db"), "adc", x, w)              # a matrix on a middle axis: batched, nothing is moved
 >>> print(text(tape, y, {x: "x", w: "w"}))
-w.expand(t * 5, 2, 3).bmm(x.reshape(t * 5, 3, 4)).reshape((t, 5, 2, 4, ))
->>> dy = tape.input((5, 2, 4), "dy")
+w.expand(t * 5, 2, 3).bmm(x.reshape(t * 5, 3, 40)).reshape((t, 5, 2, 40, ))
+>>> dy = tape.input((5, 2, 40), "dy")
 >>> dw = tape.einsum(("adc", "abc"), "db", dy, x, lead=())    # its gradient: one product over all that is summed
 >>> print(text(tape, dw, {x: "x", dy: "dy"}))
-dy.permute(2, 0, 1, 3).reshape(2, t * 20).mm(x.permute(2, 0, 1, 3).reshape(3, t * 20).t())
+dy.permute(2, 0, 1, 3).reshape(2, t * 200).mm(x.permute(2, 0, 1, 3).reshape(3, t * 200).t())
 """
 
 from __future__ import annotations
@@ -172,6 +172,8 @@ def in_place(x: Operand, m: Operand, inner: str, out: str) -> str | None:
     if (len(inner) > 1 and inner not in m.letters) or first <= 0 or first + len(inner) == len(x.letters) or not new:
         return None
     before, after = x.letters[:first], x.letters[first + len(inner) :]
+    if thin(after, x.sizes):  # many products of a few columns: one product of all is faster, though it moves the axes
+        return None
     if out != before + "".join(k for k in out if k in new) + after or "Z" in inner + new:
         return None
     new = out[len(before) : len(out) - len(after)]

@@ -65,6 +65,9 @@ def moved(tape: Tape, r: int) -> int:
         return (FUSED if any(multiplies(tape, a) for a in step.args) else PASS) * entries
     if step.kind == "scatter" and step.with_[1].run is None:
         return SCATTER * tape.numel(step.args[0]) + PASS * entries
+    if step.kind in ("sparse", "pairs"):  # vectors are turned to columns, and back
+        used = max(tape.count(tape.lead(a)) for a in step.args) * len(step.with_[0])
+        return COPY * (entries + sum(map(tape.numel, step.args))) + (PASS if step.kind == "sparse" else 3 * PASS) * used
     if step.kind in ("transform", "convolve"):
         return int(BUTTERFLY * math.log2(max(2, step.shape[-1])) * (entries + sum(map(tape.numel, step.args)) // 2))
     return (COPY if step.kind in ("gather", "reshape") else PASS) * entries
@@ -109,6 +112,8 @@ def flops(tape: Tape, r: int) -> int:
         n = max(2, step.shape[-1])
         moved = tape.numel(r) + sum(map(tape.numel, step.args))
         return int(2.5 * math.log2(n) * moved) + (8 * _pairs(tape, step) if step.kind == "convolve" else 0)
+    if step.kind in ("sparse", "pairs"):
+        return 2 * max(tape.count(tape.lead(a)) for a in step.args) * len(step.with_[0])
     return tape.numel(r) if step.kind in ("add", "scale", "power", "shift") else 0
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from catlearn.maps.given import kept
+from catlearn.maps.scattered import Entries, Places
 from catlearn.maps.tape import TOKENS, Step, Tape
 from catlearn.maps.transforms import HELPERS, helper
 
@@ -111,16 +111,6 @@ def _scatter(w: Writer) -> str:
     return f"{w.texts[0]}.new_zeros({shape}).index_add({w.base + axis}, {w.object(Places(index))}(like.device), {w.texts[0]})"
 
 
-class Places:
-    """Positions as a tensor, made once for each device."""
-
-    def __init__(self, index: Sequence[int]) -> None:
-        self.index, self.made = tuple(index), {}
-
-    def __call__(self, device: Any) -> torch.Tensor:
-        return kept(self.made, device, lambda: torch.tensor(self.index, dtype=torch.int64, device="cpu").to(device))
-
-
 # -- arithmetic --------------------------------------------------------------------------------------------------------
 
 
@@ -136,10 +126,10 @@ def _transform(w: Writer) -> str:
 
 
 def _convolve(w: Writer) -> str:
-    (a, c), out = w.step.with_
+    (a, c), out, flips = w.step.with_
     leads = [bool(w.tape.lead(x)) for x in w.step.args]
     full = ["Z" * has + letters + "f" for has, letters in zip(leads, (a, c), strict=True)]
-    return f"convolve({w.texts[0]}, {w.texts[1]}, {','.join(full) + '->' + 'Z' * bool(w.step.lead) + out + 'f'!r})"
+    return f"convolve({w.texts[0]}, {w.texts[1]}, {','.join(full) + '->' + 'Z' * bool(w.step.lead) + out + 'f'!r}, {flips})"
 
 
 @helper
@@ -176,6 +166,16 @@ def _number(value: Any) -> str:
     return repr(float(value) if isinstance(value, Fraction) else value)
 
 
+def _sparse(w: Writer) -> str:
+    rows, columns, size = w.step.with_
+    return f"sparse({', '.join(w.texts)}, {w.object(Entries(rows, columns, size))})"
+
+
+def _pairs(w: Writer) -> str:
+    (rows, columns), size = w.step.with_, w.tape.shape(w.step.args[0])[0]
+    return f"pairs({', '.join(w.texts)}, {w.object(Entries(rows, columns, size))})"
+
+
 def _einsum(w: Writer) -> str:
     from catlearn.maps.contractions import contraction
 
@@ -202,6 +202,8 @@ WRITE: dict[str, Callable[[Writer], str]] = {
     "inverse": lambda w: f"triangular_inverse({w.texts[0]})",
     "transform": _transform,
     "convolve": _convolve,
+    "sparse": _sparse,
+    "pairs": lambda w: f"pairs({', '.join(w.texts)}, {w.object(Entries(*w.step.with_, w.tape.shape(w.step.args[0])[0]))})",
     "einsum": _einsum,
 }
 

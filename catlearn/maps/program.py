@@ -29,7 +29,7 @@ from catlearn.maps.kernels import HELPERS, Writer, text
 from catlearn.maps.tape import Tape
 
 VIEWS = ("reshape", "unfold", "permute")
-MADE = ("einsum", "add", "shift", "scale", "convolve", "inverse")  # what always gives a tensor of its own
+MADE = ("einsum", "add", "shift", "scale", "convolve", "sparse", "inverse")  # what always gives a tensor of its own
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,9 @@ class Compiler:
             for a, b in (step.args, step.args[::-1])[: 1 if step.kind == "shift" else 2]:
                 if self.fresh(a):
                     return f"{at[a]}.add_({at[b]})"
+        if step.kind == "transform" and step.with_[0] == "fourier" and self.accumulate and len(step.shape) == 1 and step.lead and \
+                {self.tape.steps[u].kind for u in self.uses[r] if u >= 0} <= {"sparse", "pairs"}:  # fmt: skip
+            return f"fourier{'_inverse' * step.with_[1]}({at[step.args[0]]}, True)"
         return text(self.tape, r, at, self.objects)
 
     def added(self, r: int, factor: int) -> str:

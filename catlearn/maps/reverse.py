@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from catlearn.maps.tape import LETTERS, TOKENS, Index, Step, Tape, multiply
+from catlearn.maps.tape import LETTERS, TOKENS, Step, Tape, multiply
 
 PULLED = 4  # fixed factors that are pulled out of one sum, so that long chains are reversed in steps and not in squares
 Operand = tuple[str, int]  # the letters of a register's axes, and the register
@@ -78,7 +78,7 @@ def summed(tape: Tape, operands: Sequence[Operand], out: str) -> int:
     k = 0
     while len(moving) == 2 and k < 2 and len(fixed) <= PULLED:
         opened = parted(tape, *moving[k], used="".join(letters for letters, _ in (*moving, *fixed)) + out)
-        if opened and _pairs(tape, opened[0], moving[1 - k]) <= _pairs(tape, *moving) + tape.flops(moving[k][1]) // tape.count((TOKENS,)):
+        if opened and _flops(tape, opened[0], moving[1 - k]) <= _flops(tape, *moving) + tape.flops(moving[k][1]) // tape.count((TOKENS,)):
             moving[k], fixed, k = opened[0], [*fixed, opened[1]], 0
         else:
             k += 1
@@ -102,7 +102,7 @@ def parted(tape: Tape, letters: str, r: int, used: str) -> tuple[Operand, Operan
     return (pair[0], pair[1]) if tape.lead(step.args[0]) else (pair[1], pair[0])
 
 
-def _pairs(tape: Tape, a: Operand, b: Operand) -> int:
+def _flops(tape: Tape, a: Operand, b: Operand) -> int:
     """The floating-point operations of a contraction for one vector."""
     sizes = {c: s for letters, r in (a, b) for c, s in zip(letters, tape.shape(r), strict=True)}
     return 2 * math.prod(sizes.values())
@@ -137,9 +137,20 @@ def _inverse(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
 
 
 def _convolve(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
-    (ins, out), other, n = step.with_, step.args[1 - k], step.shape[-1]
-    flipped = tape.gather(other, len(tape.shape(other)) - 1, Index(-i % n for i in range(n)))
-    return tape.convolve((out, ins[1 - k]), ins[k], dy, flipped, tape.lead(step.args[k]))
+    (ins, out, flips), other = step.with_, step.args[1 - k]
+    turned = (flips[k], flips[1 - k] == flips[k])  # ⟨dy, x ∗ y⟩ = ⟨dy ∗ flipped y, x⟩; what was flipped is flipped back
+    return tape.convolve((out, ins[1 - k]), ins[k], dy, other, tape.lead(step.args[k]), turned)
+
+
+def _sparse(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    (rows, columns, _), (x, values) = step.with_, step.args
+    return tape.pairs(dy, x, rows, columns) if k else tape.sparse(dy, values, columns, rows, tape.shape(x)[0])
+
+
+def _pairs(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    (rows, columns), other = step.with_, step.args[1 - k]
+    there, back = (columns, rows) if k else (rows, columns)
+    return tape.sparse(other, dy, there, back, tape.shape(step.args[k])[0])
 
 
 def _inverted(order: tuple[int, ...]) -> list[int]:
@@ -154,6 +165,8 @@ RULES = {
     "power": _power,
     "inverse": _inverse,
     "convolve": _convolve,
+    "sparse": _sparse,
+    "pairs": _pairs,
     "add": lambda tape, step, r, dy, k: dy,
     "scale": lambda tape, step, r, dy, k: tape.scale(dy, step.with_[0]),
     "reshape": lambda tape, step, r, dy, k: tape.reshape(dy, tape.shape(step.args[0])),

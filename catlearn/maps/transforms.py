@@ -22,6 +22,16 @@ HELPERS: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
 _TWIDDLES: dict[Any, torch.Tensor] = {}
 
 
+def watched(*tensors: torch.Tensor) -> bool:
+    """Whether something follows these tensors, so that only steps with a derivative will do."""
+    return (
+        (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
+
+
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Generated code may call this function by its name. Half precision, which its kernels lack, is computed in single."""
 
@@ -36,44 +46,62 @@ def helper(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @helper
-def convolve(x: torch.Tensor, y: torch.Tensor, pattern: str) -> torch.Tensor:
-    """Cyclic convolution along the last axes; the letters of the other axes say what is contracted."""
+def convolve(x: torch.Tensor, y: torch.Tensor, pattern: str, flips: tuple[bool, bool] = (False, False)) -> torch.Tensor:
+    """Cyclic convolution along the last axes; the letters of the other axes say what is contracted. A flip is a conjugate spectrum."""
     n = x.shape[-1]
     if not (x.numel() and y.numel()):
         (a, c), out = pattern.split("->")[0].split(","), pattern.split("->")[1]
         sizes = {**dict(zip(a, x.shape, strict=True)), **dict(zip(c, y.shape, strict=True))}
         return x.new_zeros([sizes[letter] for letter in out])
-    spectrum = torch.einsum(pattern, torch.fft.rfft(x), torch.fft.rfft(y))
-    return torch.fft.irfft(spectrum, n)
+    one, two = torch.fft.rfft(x), torch.fft.rfft(y)
+    if flips[0] != flips[1]:  # the smaller one is conjugated
+        one, two = (one.conj(), two) if x.numel() <= y.numel() else (one, two.conj())
+    spectrum = torch.einsum(pattern, one, two)
+    ours = flips[0] if flips[0] == flips[1] or x.numel() > y.numel() else not flips[0]
+    return torch.fft.irfft(spectrum.conj() if ours else spectrum, n)
 
 
 @helper
-def fourier(x: torch.Tensor) -> torch.Tensor:
-    """The real orthonormal Fourier transform of the last axis."""
+def fourier(x: torch.Tensor, columns: bool = False) -> torch.Tensor:
+    """The real orthonormal Fourier transform of the last axis; ``columns``: vectors lie as columns in memory, where nothing watches."""
     if not x.numel():
         return x.clone()
     n = x.shape[-1]
-    half = torch.fft.rfft(x, norm="ortho")
-    inner = half[..., 1 : (n + 1) // 2]
-    pairs = torch.view_as_real(inner) * x.new_tensor([math.sqrt(2), -math.sqrt(2)])
-    ends = [half[..., n // 2 :].real] if n % 2 == 0 else []
-    return torch.cat([half[..., :1].real, pairs.flatten(-2), *ends], -1)
+    flat = torch.view_as_real(torch.fft.rfft(x, norm="ortho")).flatten(-2)  # re 0, im 0, re 1, im 1, …
+    gains = _gains(n, math.sqrt(2), x.dtype, x.device)
+    if watched(x):
+        return torch.cat([flat[..., :1], flat[..., 2 : n + 1] * gains], -1)
+    found = x.new_empty((n, x.shape[0])).t() if columns else torch.empty_like(x, memory_format=torch.contiguous_format)
+    torch.mul(flat[..., 2 : n + 1], gains, out=found[..., 1:])
+    found[..., 0] = flat[..., 0]
+    return found
 
 
 @helper
-def fourier_inverse(y: torch.Tensor) -> torch.Tensor:
+def fourier_inverse(y: torch.Tensor, columns: bool = False) -> torch.Tensor:
     """The inverse, which is the transpose."""
     if not y.numel():
         return y.clone()
     n = y.shape[-1]
-    pairs = y[..., 1 : n - 1 + n % 2].unflatten(-1, (-1, 2)) * y.new_tensor([math.sqrt(0.5), -math.sqrt(0.5)])
-    ends = [_real(y[..., n - 1 :])] if n % 2 == 0 else []
-    half = torch.cat([_real(y[..., :1]), torch.view_as_complex(pairs.contiguous()), *ends], -1)
-    return torch.fft.irfft(half, n, norm="ortho")
+    gains, zero = _gains(n, math.sqrt(0.5), y.dtype, y.device), torch.zeros_like(y[..., :1])
+    if watched(y):
+        flat = torch.cat([y[..., :1], zero, y[..., 1:] * gains, *([] if n % 2 else [zero])], -1)
+    else:
+        flat = y.new_empty((*y.shape[:-1], n + 2 - n % 2))
+        torch.mul(y[..., 1:], gains, out=flat[..., 2 : n + 1])
+        flat[..., 0] = y[..., 0]
+        flat[..., 1 :: max(1, n)] = 0  # the imaginary parts of the ends
+    return torch.fft.irfft(torch.view_as_complex(flat.unflatten(-1, (-1, 2))), n, norm="ortho")
 
 
-def _real(x: torch.Tensor) -> torch.Tensor:
-    return torch.complex(x, torch.zeros_like(x))
+def _gains(n: int, by: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """What the parts of the frequencies from 1 on are multiplied by: real and imaginary parts in turn, the last of an even length once."""
+
+    def made() -> torch.Tensor:
+        numbers = [by, -by] * (n // 2 if n % 2 else n // 2 - 1) + [1.0] * (1 - n % 2)
+        return torch.tensor(numbers, dtype=torch.float64, device="cpu").to(device=device, dtype=dtype)
+
+    return kept(_TWIDDLES, (n, by, dtype, device), made)
 
 
 def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
