@@ -105,7 +105,7 @@ def plant(site: Site, adapter: Adapter, name: str, at: Place, experts: int | Non
         each = [starts(adapter, layout, there(site.tensor[k]), at, f"{path}/{k}") for k in range(experts)]
         tensors = {leaf: torch.stack([e[leaf] for e in each]) for leaf in each[0]}
     slot = opened(site, at, experts)
-    slot[name] = Cell(adapter, layout, tensors, shared, at.index == 0)
+    slot._modules[name] = Cell(adapter, layout, tensors, shared, at.index == 0)  # the name was checked, see ``checked``
     slot.active = (*slot.active, (name, None))
     if not site.module.training:
         slot.eval()
@@ -122,15 +122,16 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
             raise errors.CannotAdapt(f"{site.name} belongs to a {type(module).__name__}", ["it takes everything in it for a layer"])
         if hasattr(module, "adapters"):
             raise errors.CannotAdapt(f"{site.name} has an attribute called adapters", next="rename it: adapters are kept under this name")
-        module.add_module("adapters", nn.ModuleDict())
+        module._modules["adapters"] = nn.ModuleDict()
     view = "tensor" if site.view == "flat" and not isinstance(at.i, int) else site.view
-    module.adapters[site.attribute] = Slot(at.o, at.i, view, experts)  # type: ignore[index]
+    slot = Slot(at.o, at.i, view, experts)
+    module._modules["adapters"]._modules[site.attribute] = slot  # type: ignore[union-attr]
     reclass(module, site.by_forward)
     for follower in site.followers:
         if not isinstance(follower.module, Adapted):
             follower.module.__class__ = adapted_class(type(follower.module), (follower.attribute,), False)
             follower.module.__dict__["_follows"] = (module, site.attribute)
-    return module.adapters[site.attribute]  # type: ignore[index,return-value]
+    return slot
 
 
 def reclass(module: nn.Module, by_forward: bool) -> None:

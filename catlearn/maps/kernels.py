@@ -203,7 +203,7 @@ WRITE: dict[str, Callable[[Writer], str]] = {
     "transform": _transform,
     "convolve": _convolve,
     "sparse": _sparse,
-    "pairs": lambda w: f"pairs({', '.join(w.texts)}, {w.object(Entries(*w.step.with_, w.tape.shape(w.step.args[0])[0]))})",
+    "pairs": _pairs,
     "einsum": _einsum,
 }
 

@@ -191,7 +191,8 @@ class Tape:
             return self.put("sparse", (step.args[0], self.scale(step.args[1], by)), step.with_, step.lead, step.shape)
         if step.kind in ("einsum", "convolve") and len(step.args) == 2:
             small = min((0, 1), key=lambda k: self.numel(step.args[k]))
-            if self.numel(step.args[small]) < self.numel(x):
+            least = step.args[small]  # a result for all vectors may be wanted without the number too, so only far smaller ones
+            if self.numel(least) * (8 if self.lead(least) else 1) < self.numel(x):
                 args = [self.scale(a, by) if k == small else a for k, a in enumerate(step.args)]
                 return self.put(step.kind, args, step.with_, step.lead, step.shape)
         return self.put("scale", (x,), (by,), step.lead, step.shape)
