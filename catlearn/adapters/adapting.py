@@ -174,7 +174,7 @@ def begun(site: Site, adapter: Adapter, name: str, at: Place, experts: int | Non
 def plant(site: Site, cell: Cell, name: str, at: Place, experts: int | None) -> None:
     """One adapter at one place."""
     slot = opened(site, at, experts)
-    slot[name] = cell
+    slot._modules[name] = cell  # the name was checked, see ``checked``
     slot.active = (*slot.active, (name, None))
     if not site.module.training:
         slot.eval()
@@ -187,14 +187,15 @@ def opened(site: Site, at: Place, experts: int | None) -> Slot:
         return found
     module = site.module
     if not isinstance(module, Adapted):
-        module.add_module("adapters", nn.ModuleDict())
-    module.adapters[site.attribute] = Slot(at.o, at.i, site.view_for(at.i), experts)  # type: ignore[index]
+        module._modules["adapters"] = nn.ModuleDict()
+    slot = Slot(at.o, at.i, site.view_for(at.i), experts)
+    module._modules["adapters"]._modules[site.attribute] = slot  # type: ignore[union-attr]
     reclass(module, site.by_forward)
     for follower in site.followers:
         if not isinstance(follower.module, Adapted):
             follower.module.__class__ = adapted_class(type(follower.module), (follower.attribute,), False)
             follower.module.__dict__.update(_follows=(module, site.attribute), _reads=None)
-    return module.adapters[site.attribute]  # type: ignore[index,return-value]
+    return slot
 
 
 def reclass(module: nn.Module, by_forward: bool) -> None:

@@ -1,14 +1,14 @@
 """``plan``: how every adapted layer of a model will run on so many tokens, forward and backward, with flops and bytes.
 
 >>> import torch, catlearn as cl
->>> model = cl.adapt(torch.nn.Sequential(torch.nn.Linear(64, 64)), cl.adapters.LoRA(rank=2))
->>> print(plan(model, tokens=8))                    # the factors meet the tokens: 2·8·(64² + 2·128) + 2·8·64 flops
+>>> model = cl.adapt(torch.nn.Sequential(torch.nn.Linear(512, 512)), cl.adapters.LoRA(rank=2))
+>>> print(plan(model, tokens=8))                    # the factors meet the tokens: 2·8·(512² + 2·1024) + 2·8·512
 1 adapted tensors, 8 tokens
   0.weight: W + default.A >> default.B, shifted by bias
     forward planned, input planned, parameters planned
-    forward 70,656 flops (base 65,536), backward 74,240 flops, kept for backward 64 bytes
->>> plan(model, tokens=128)["0.weight"].forward.flops    # the weight is merged first: 2·128·64² + 2·2·64² + 64² + 128·64
-1077248
+    forward 4,235,264 flops (base 4,194,304), backward 4,263,936 flops, kept for backward 64 bytes
+>>> plan(model, tokens=4096)["0.weight"].forward.flops   # merged first: 2·4096·512² + 2·2·512² + 512² + 4096·512
+2150891520
 """
 
 from __future__ import annotations

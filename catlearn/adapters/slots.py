@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from catlearn import errors
 from catlearn.adapters.definition import Adapter, Layout, Place
 from catlearn.adapters.expressions import Expression, expression, refused
 from catlearn.adapters.positions import by_position
@@ -51,7 +52,7 @@ class Cell(nn.Module):
         # plain values past Module.__setattr__, which asks of each whether it is a tensor: a third of what putting adapters in costs
         vars(self).update(adapter=adapter, layout=layout, common=(shared,))  # a tuple: registered at the first place only
         if shared is not None and first:
-            self.add_module("shared", shared)
+            self._modules["shared"] = shared
         for name, tensor in tensors.items():
             hold(self, name, tensor, layout.own[name].trainable)
 
@@ -81,11 +82,17 @@ class Cell(nn.Module):
 
 
 def hold(module: nn.Module, name: str, tensor: torch.Tensor, trainable: bool) -> None:
-    """Registers a tensor: as a parameter if it is trained, else as a buffer."""
+    """Registers a tensor: as a parameter if it is trained, else as a buffer.
+
+    Straight into the module's dictionaries: torch's own functions ask whether the module has the name by letting ``__getattr__`` fail,
+    which takes longer than all the rest.
+    """
+    if hasattr(type(module), name) or name in vars(module):
+        raise errors.BadAdapter(f"a tensor called {name!r}", ["torch or the library uses this name"], "rename it in the formula")
     if trainable:
-        module.register_parameter(name, nn.Parameter(tensor))
+        module._parameters[name] = nn.Parameter(tensor)
     else:
-        module.register_buffer(name, tensor)
+        module._buffers[name] = tensor
 
 
 def starts(adapter: Adapter, layout: Layout, W: torch.Tensor, at: Place, path: str) -> dict[str, torch.Tensor]:

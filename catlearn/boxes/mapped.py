@@ -27,11 +27,11 @@ from catlearn.core.op import Fused, Op, Param
 from catlearn.core.spaces import Axis, Space, Wire
 from catlearn.core.term import Box, Term
 from catlearn.maps.base import Map, from_data, to_data
-from catlearn.maps.kernels import transform_matrix
 from catlearn.maps.planner import Builder
 from catlearn.maps.reverse import reverse
 from catlearn.maps.running import run
 from catlearn.maps.tape import TOKENS, Step, Tape
+from catlearn.maps.transforms import transform_matrix
 
 
 @dataclass(frozen=True)

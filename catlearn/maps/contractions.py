@@ -6,14 +6,14 @@ summed (*inner*), or kept of the *left* or the *right* one alone; a letter of on
 >>> from catlearn.maps.kernels import text
 >>> from catlearn.maps.tape import Tape
 >>> tape = Tape()
->>> x, w = tape.input((5, 3, 4)), tape.param("w", (2, 3))
+>>> x, w = tape.input((5, 3, 40)), tape.param("w", (2, 3))
 >>> y = tape.einsum(("abc", "db"), "adc", x, w)              # a matrix on a middle axis: batched, nothing is moved
 >>> print(text(tape, y, {x: "x", w: "w"}))
-w.expand(t * 5, 2, 3).bmm(x.reshape(t * 5, 3, 4)).reshape((t, 5, 2, 4, ))
->>> dy = tape.input((5, 2, 4), "dy")
+w.expand(t * 5, 2, 3).bmm(x.reshape(t * 5, 3, 40)).reshape((t, 5, 2, 40, ))
+>>> dy = tape.input((5, 2, 40), "dy")
 >>> dw = tape.einsum(("adc", "abc"), "db", dy, x, lead=())    # its gradient: one product over all that is summed
 >>> print(text(tape, dw, {x: "x", dy: "dy"}))
-dy.permute(2, 0, 1, 3).reshape(2, t * 20).mm(x.permute(2, 0, 1, 3).reshape(3, t * 20).t())
+dy.permute(2, 0, 1, 3).reshape(2, t * 200).mm(x.permute(2, 0, 1, 3).reshape(3, t * 200).t())
 >>> x, dy = tape.input((16, 300)), tape.input((16, 300), "dy")  # or one for each vector, summed: nothing is copied
 >>> print(text(tape, tape.einsum(("ab", "cb"), "ac", dy, x, lead=()), {x: "x", dy: "dy"}))
 dy.bmm(x.mT).sum(0)
@@ -176,6 +176,8 @@ def in_place(x: Operand, m: Operand, inner: str, out: str) -> str | None:
     if (len(inner) > 1 and inner not in m.letters) or first <= 0 or first + len(inner) == len(x.letters) or not new:
         return None
     before, after = x.letters[:first], x.letters[first + len(inner) :]
+    if thin(after, x.sizes):  # many products of a few columns: one product of all is faster, though it moves the axes
+        return None
     if out != before + "".join(k for k in out if k in new) + after or "Z" in inner + new:
         return None
     new = out[len(before) : len(out) - len(after)]
@@ -211,11 +213,18 @@ def batched(a: Operand, c: Operand, inner: str, batch: str, out: str) -> str:
         if (a.text, a.letters) == (c.text, c.letters):
             return Operand(f"squares({a.ordered(both)}, ({axes},))", batch, a.sizes).ordered(out)
         return Operand(f"({a.ordered(both)} * {c.ordered(both)}).sum(({axes},))", batch, a.sizes).ordered(out)
-    if (len(right) and not len(left)) or out == batch + right + left:
-        a, c, left, right = c, a, right, left
-    shared = order(a, c, inner)
     sizes = {**a.sizes, **c.sizes}
-    text = f"{a.grouped(batch, left, shared)}.bmm({c.grouped(batch, shared, right)})"
+    narrow = [bool(side) and thin(side, sizes) for side in (left, right)]
+    if (right and not left) or narrow == [False, True] or (narrow[0] == narrow[1] and out == batch + right + left):
+        a, c, left, right = c, a, right, left
+    one, two = factors(a, c, inner, batch, left, right)
+    text = f"{one}.bmm({two})"
     if not left or not right or any(len(group) != 1 for group in (batch, left, right)):
         text = f"{text}.reshape(({''.join(f'{sizes[k]}, ' for k in batch + left + right)}))"
     return Operand(text, batch + left + right, sizes).ordered(out)
+
+
+def factors(a: Operand, c: Operand, inner: str, batch: str, left: str, right: str) -> tuple[str, str]:
+    """The two batches of matrices of a batched product."""
+    shared = order(a, c, inner)
+    return a.grouped(batch, left, shared), c.grouped(batch, shared, right)

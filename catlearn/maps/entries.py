@@ -59,8 +59,10 @@ class Sparse(Map):
     def emit(self, b: Builder, x: int) -> int:
         if not self.rows:
             return b.tape.zeros(self.cod, b.tape.lead(x))
-        read = b.tape.gather(b.tape.reshape(x, (size(self.dom),)), 0, Index(self.columns))
-        values = self.values(b)
+        flat, values = b.tape.reshape(x, (size(self.dom),)), self.values(b)
+        if values is not None and not b.plain and b.tape.lead(x):
+            return b.tape.reshape(b.tape.sparse(flat, values, Index(self.rows), Index(self.columns), size(self.cod)), self.cod)
+        read = b.tape.gather(flat, 0, Index(self.columns))
         if values is not None:
             read = b.tape.einsum(("a", "a"), "a", read, values)
         return b.tape.reshape(b.tape.scatter(read, 0, Index(self.rows), size(self.cod)), self.cod)

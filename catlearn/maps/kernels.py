@@ -14,34 +14,18 @@ w.mm(x.t()).t()
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import wraps
 from typing import Any
 
 import torch
 
-from catlearn.maps.given import kept
+from catlearn.maps.scattered import Entries, Places
 from catlearn.maps.tape import TOKENS, Step, Tape
+from catlearn.maps.transforms import HELPERS, helper
 
 Texts = Mapping[int, str]
-HELPERS: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
-_TWIDDLES: dict[Any, torch.Tensor] = {}
-
-
-def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Generated code may call this function by its name. Half precision, which its kernels lack, is computed in single."""
-
-    @wraps(function)
-    def run(x: torch.Tensor, *rest: Any) -> torch.Tensor:
-        if x.dtype not in (torch.bfloat16, torch.float16):
-            return function(x, *rest)
-        return function(x.float(), *(y.float() if isinstance(y, torch.Tensor) else y for y in rest)).to(x.dtype)
-
-    HELPERS[function.__name__] = run
-    return run
 
 
 def text(tape: Tape, r: int, at: Texts, objects: dict[str, Any] | None = None) -> str:
@@ -127,16 +111,6 @@ def _scatter(w: Writer) -> str:
     return f"{w.texts[0]}.new_zeros({shape}).index_add({w.base + axis}, {w.object(Places(index))}(like.device), {w.texts[0]})"
 
 
-class Places:
-    """Positions as a tensor, made once for each device."""
-
-    def __init__(self, index: Sequence[int]) -> None:
-        self.index, self.made = tuple(index), {}
-
-    def __call__(self, device: Any) -> torch.Tensor:
-        return kept(self.made, device, lambda: torch.tensor(self.index, dtype=torch.int64, device="cpu").to(device))
-
-
 # -- arithmetic --------------------------------------------------------------------------------------------------------
 
 
@@ -152,88 +126,10 @@ def _transform(w: Writer) -> str:
 
 
 def _convolve(w: Writer) -> str:
-    (a, c), out = w.step.with_
+    (a, c), out, flips = w.step.with_
     leads = [bool(w.tape.lead(x)) for x in w.step.args]
     full = ["Z" * has + letters + "f" for has, letters in zip(leads, (a, c), strict=True)]
-    return f"convolve({w.texts[0]}, {w.texts[1]}, {','.join(full) + '->' + 'Z' * bool(w.step.lead) + out + 'f'!r})"
-
-
-@helper
-def convolve(x: torch.Tensor, y: torch.Tensor, pattern: str) -> torch.Tensor:
-    """Cyclic convolution along the last axes; the letters of the other axes say what is contracted."""
-    n = x.shape[-1]
-    if not (x.numel() and y.numel()):
-        (a, c), out = pattern.split("->")[0].split(","), pattern.split("->")[1]
-        sizes = {**dict(zip(a, x.shape, strict=True)), **dict(zip(c, y.shape, strict=True))}
-        return x.new_zeros([sizes[letter] for letter in out])
-    spectrum = torch.einsum(pattern, torch.fft.rfft(x), torch.fft.rfft(y))
-    return torch.fft.irfft(spectrum, n)
-
-
-@helper
-def fourier(x: torch.Tensor) -> torch.Tensor:
-    """The real orthonormal Fourier transform of the last axis."""
-    if not x.numel():
-        return x.clone()
-    n = x.shape[-1]
-    half = torch.fft.rfft(x, norm="ortho")
-    inner = half[..., 1 : (n + 1) // 2]
-    pairs = torch.view_as_real(inner) * x.new_tensor([math.sqrt(2), -math.sqrt(2)])
-    ends = [half[..., n // 2 :].real] if n % 2 == 0 else []
-    return torch.cat([half[..., :1].real, pairs.flatten(-2), *ends], -1)
-
-
-@helper
-def fourier_inverse(y: torch.Tensor) -> torch.Tensor:
-    """The inverse, which is the transpose."""
-    if not y.numel():
-        return y.clone()
-    n = y.shape[-1]
-    pairs = y[..., 1 : n - 1 + n % 2].unflatten(-1, (-1, 2)) * y.new_tensor([math.sqrt(0.5), -math.sqrt(0.5)])
-    ends = [_real(y[..., n - 1 :])] if n % 2 == 0 else []
-    half = torch.cat([_real(y[..., :1]), torch.view_as_complex(pairs.contiguous()), *ends], -1)
-    return torch.fft.irfft(half, n, norm="ortho")
-
-
-def _real(x: torch.Tensor) -> torch.Tensor:
-    return torch.complex(x, torch.zeros_like(x))
-
-
-def _twiddle(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    kind = torch.complex128 if dtype == torch.float64 else torch.complex64
-
-    def made() -> torch.Tensor:
-        numbers = [math.sqrt((2 if k else 1) / n) * cmath.exp(-0.5j * math.pi * k / n) for k in range(n)]
-        return torch.tensor(numbers, dtype=torch.complex128, device="cpu").to(device=device, dtype=kind)
-
-    return kept(_TWIDDLES, (n, kind, device), made)
-
-
-@helper
-def cosine(x: torch.Tensor) -> torch.Tensor:
-    """The orthonormal DCT-II of the last axis, by one FFT of its length (Makhoul, IEEE TASSP 28, 1980)."""
-    n = x.shape[-1]
-    if not x.numel():
-        return x.clone()
-    ordered = torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1)
-    return (torch.fft.fft(ordered) * _twiddle(n, x.dtype, x.device)).real
-
-
-@helper
-def cosine_inverse(y: torch.Tensor) -> torch.Tensor:
-    """The inverse, which is the transpose."""
-    n = y.shape[-1]
-    if not y.numel():
-        return y.clone()
-    ordered = (torch.fft.fft(torch.complex(y, torch.zeros_like(y)) * _twiddle(n, y.dtype, y.device))).real
-    found = torch.empty_like(ordered)
-    found[..., ::2], found[..., 1::2] = ordered[..., : (n + 1) // 2], ordered[..., (n + 1) // 2 :].flip(-1)
-    return found
-
-
-def transform_matrix(name: str, n: int) -> torch.Tensor:
-    """The matrix of an orthonormal transform, in double precision."""
-    return HELPERS[name](torch.eye(n, dtype=torch.float64)).t()
+    return f"convolve({w.texts[0]}, {w.texts[1]}, {','.join(full) + '->' + 'Z' * bool(w.step.lead) + out + 'f'!r}, {flips})"
 
 
 @helper
@@ -250,6 +146,15 @@ def squares(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
     return torch.linalg.vector_norm(x, dim=axes).square_()
 
 
+def into(x: torch.Tensor, view: torch.Tensor, *summand: torch.Tensor) -> torch.Tensor:
+    """x after a tensor, or a batch of products of matrices, has been added to a view of it."""
+    view.baddbmm_(*summand) if len(summand) == 2 else view.add_(*summand)
+    return x
+
+
+HELPERS["into"] = into
+
+
 def _eye(w: Writer) -> str:
     shape = w.step.shape
     n = math.prod(shape[: len(shape) // 2])
@@ -259,6 +164,16 @@ def _eye(w: Writer) -> str:
 
 def _number(value: Any) -> str:
     return repr(float(value) if isinstance(value, Fraction) else value)
+
+
+def _sparse(w: Writer) -> str:
+    rows, columns, size = w.step.with_
+    return f"sparse({', '.join(w.texts)}, {w.object(Entries(rows, columns, size))})"
+
+
+def _pairs(w: Writer) -> str:
+    (rows, columns), size = w.step.with_, w.tape.shape(w.step.args[0])[0]
+    return f"pairs({', '.join(w.texts)}, {w.object(Entries(rows, columns, size))})"
 
 
 def _einsum(w: Writer) -> str:
@@ -287,6 +202,8 @@ WRITE: dict[str, Callable[[Writer], str]] = {
     "inverse": lambda w: f"triangular_inverse({w.texts[0]})",
     "transform": _transform,
     "convolve": _convolve,
+    "sparse": _sparse,
+    "pairs": _pairs,
     "einsum": _einsum,
 }
 

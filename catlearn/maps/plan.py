@@ -1,27 +1,28 @@
 """A plan: the steps that apply a map to so many vectors, and those that take a cotangent back to the input and the parameters.
 
-The forward pass is the lightest of three: *planned* (choices at every node, see ``planner``), *factored* (every map as it is built) and
-*dense* (the map written out). The backward pass picks the input's cotangent and the parameters' separately, each the reverse of one of
-the three, and counts what they share with each other and with the forward pass. So the forward pass may multiply by a merged weight
-while the gradients go through the factors.
+The forward pass is one of three: *planned* (choices at every node, see ``planner``), *factored* (every map as it is built) and *dense*
+(the map written out). The backward pass picks the input's cotangent and the parameters' separately, each the reverse of one of the
+three; the input's may also be the *transposed* map, planned by itself, and the parameters' may sum over the vectors first. All are
+chosen together: the lightest, what they share counted once. So the forward pass may multiply by a merged weight while the gradients go
+through the factors.
 
 >>> from catlearn.maps import dense
->>> f = dense("W", 64, 64, trainable=False) + (dense("A", 2, 64) >> dense("B", 64, 2))
+>>> f = dense("W", 512, 512, trainable=False) + (dense("A", 2, 512) >> dense("B", 512, 2))
 >>> p = f.plan(100_000)
 >>> p.chosen
 {'forward': 'planned', 'input': 'planned', 'parameters': 'factored'}
 >>> print(f.plan(8).forward)
-4 steps, 70,144 flops, 6,208 bytes of results for 8 vectors of 4 bytes an entry
-  r4  = W · x                     (8)×64           65,536 flops
-  r5  = A · x                     (8)×2             2,048 flops
-  r6  = B · r5                    (8)×64            2,048 flops
-  r7  = r4 + r6                   (8)×64              512 flops
+4 steps, 4,231,168 flops, 49,216 bytes of results for 8 vectors of 4 bytes an entry
+  r4  = W · x                     (8)×512       4,194,304 flops
+  r5  = A · x                     (8)×2            16,384 flops
+  r6  = B · r5                    (8)×512          16,384 flops
+  r7  = r4 + r6                   (8)×512           4,096 flops
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -29,7 +30,7 @@ from typing import Any
 from catlearn import errors
 from catlearn.maps.affine import Affine
 from catlearn.maps.base import Map
-from catlearn.maps.costs import weight
+from catlearn.maps.costs import KEPT, weight
 from catlearn.maps.planner import Builder
 from catlearn.maps.program import Compiled, compiled
 from catlearn.maps.reverse import reverse
@@ -84,7 +85,8 @@ class Pass:
             what = simple if count == 1 or max(map(len, ins)) <= 2 else f"{simple}  [{','.join(ins)}->{out}]"
             what += "  (over all vectors)" if not step.lead and any(self.tape.lead(a) for a in step.args) else ""
         else:
-            what = {"add": " + ".join(names), "scale": f"{step.with_[0] if step.with_ else ''}·{names[0] if names else ''}",
+            what = {"add": " + ".join(names), "shift": " + ".join(names),
+                    "scale": f"{step.with_[0] if step.with_ else ''}·{names[0] if names else ''}",
                     "power": f"{names[0] if names else ''}^{step.with_[0] if step.with_ else ''}"}.get(step.kind)  # fmt: skip
             what = what or f"{step.kind} {', '.join(names)}".rstrip()
         return f"  r{r:<2} = {what:25} {shape:12} {self.tape.flops(r):>10,} flops"
@@ -114,13 +116,20 @@ class Plan:
     noise: tuple[int, ...] = ()
 
     def using(self, **passes: str) -> Plan:
-        """The same plan with other choices: ``forward=``, ``input=``, ``parameters=``, each of ``planned | factored | dense``."""
-        bad = {k: v for k, v in passes.items() if k not in self.chosen or not isinstance(v, str) or v not in self.outs}
+        """The same plan with other choices: ``forward=``, ``input=``, ``parameters=``, each one of ``outs`` or ``ways``."""
+        known = {"forward": tuple(self.outs), "input": self.ways("input"), "parameters": self.ways("parameters")}
+        bad = {k: v for k, v in passes.items() if k not in known or v not in known[k]}
         if bad:
             raise errors.BadMap(f"no such pass: {', '.join(f'{k}={v!r}' for k, v in bad.items())}",
-                                [f"passes: {', '.join(self.chosen)}", f"each of: {', '.join(self.outs)}"])  # fmt: skip
+                                [f"passes: {', '.join(known)}", *(f"{k}: one of {', '.join(v)}" for k, v in known.items())])  # fmt: skip
         return Plan(self.map, self.tokens, self.tape, self.x, self.dy, self.params, self.outs, self.cotangents, self.wanted,
                     {**self.chosen, **passes}, self.noise)  # fmt: skip
+
+    def ways(self, side: str) -> tuple[str, ...]:
+        """The policies of a side of the backward pass, ``input`` or ``parameters``."""
+        if side == "parameters":
+            return tuple(policy for policy in self.cotangents if policy != "transposed")
+        return (*self.outs, *(policy for policy in self.cotangents if policy == "transposed"))
 
     @cached_property
     def forward(self) -> Pass:
@@ -210,20 +219,29 @@ def written(f: Map | Affine, tokens: int, force: str | None, wanted: Sequence[st
     names = [name for name, p in f.params.items() if p.trainable] if wanted is None else wanted
     targets = (*([x] if with_input else []), *(params[name] for name in names))
     cotangents = {policy: reverse(tape, {y: dy}, targets) for policy, y in outs.items()}
+    cotangents |= {f"{policy}, summed first": reverse(tape, {y: dy}, targets, outside=True) for policy, y in outs.items()}
+    if with_input:  # the transpose is a map too, and may be associated in another way than the reversed forward pass
+        cotangents["transposed"] = {x: planned.apply(whole.linear.T, dy)}
     chosen: dict[str, str] = dict.fromkeys(("forward", "input", "parameters"), "planned")
     plan = Plan(f, tokens, tape, x, dy, params, outs, cotangents, targets, chosen, noise)
-    ways = [plan]
-    if with_input:  # the transpose is a map too, and may be associated in another way than the reversed forward pass
-        back = {**cotangents["planned"], x: planned.apply(whole.linear.T, dy)}
-        ways.append(replace(plan, cotangents={**cotangents, "planned": back}))
-    found = (lightest(way) if force is None else way.using(forward=force, input=force, parameters=force) for way in ways)
-    return min(found, key=lambda way: way.backward.weight)
+    return lightest(plan) if force is None else plan.using(forward=force, input=force, parameters=force)
 
 
 def lightest(plan: Plan) -> Plan:
-    """The plan whose forward pass is lightest, and whose backward pass is lightest after that."""
-    first = min(plan.outs, key=lambda policy: plan.using(forward=policy).forward.weight)
-    plan = plan.using(forward=first)
-    sides = [("planned",) if not wanted else tuple(plan.outs) for wanted in (plan.x in plan.wanted, set(plan.wanted) - {plan.x})]
-    ways = [plan.using(input=a, parameters=c) for a, c in product(*sides)]
-    return min(ways, key=lambda way: way.backward.weight)
+    """The plan whose passes together are lightest, with what is kept between them; where nothing learns, its forward pass."""
+    tape, into, down = plan.tape, [r for r in plan.wanted if r == plan.x], [r for r in plan.wanted if r != plan.x]
+    there = {policy: set(Pass(tape, (), (y,)).order) for policy, y in plan.outs.items()}
+    grads = {(side, policy): {found[r] for r in wanted if r in found}
+             for policy, found in plan.cotangents.items() for side, wanted in (("into", into), ("down", down))}  # fmt: skip
+    back = {way: set(Pass(tape, (), tuple(found)).order) for way, found in grads.items()}
+    heavy = {r: weight(tape, (r,)) for r in set().union(*there.values(), *back.values())}
+
+    def total(way: tuple[str, ...]) -> int:
+        forward, one, two = there[way[0]], ("into", way[1]), ("down", way[2])
+        rest = (back[one] | back[two]) - forward
+        kept = ({a for r in rest for a in tape.steps[r].args} | grads[one] | grads[two]) & forward
+        return sum(heavy[r] for r in forward | rest) + KEPT * sum(map(tape.numel, kept))
+
+    ways = product(plan.outs, plan.ways("input") if into else ("planned",), plan.ways("parameters") if down else ("planned",))
+    best = min(ways, key=total)
+    return plan.using(forward=best[0], input=best[1], parameters=best[2])

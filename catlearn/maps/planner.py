@@ -14,13 +14,14 @@ order the factors of a Kronecker product act. Every choice is made by writing th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from catlearn.maps.base import Map, walk
-from catlearn.maps.costs import ENTRY, NEVER, STEP, weight
+from catlearn.maps.costs import ENTRY, FUSED, NEVER, PASS, STEP, weight
 from catlearn.maps.given import Shape, size
 from catlearn.maps.tape import LETTERS, Tape
 
@@ -167,8 +168,8 @@ class Builder:
         merged: list[Map] = []
         if self.chooses:
             tokens, dom, cod = self.tape.count(self.tape.lead(x)), size(maps[0].dom), size(maps[0].cod)
-            entries = ENTRY * dom * cod + STEP
-            gain = {i: self.cost("apply", f, tokens) - self.cost("matrix", f, 0) - entries + ENTRY * tokens * cod + STEP
+            entries = PASS * dom * cod + STEP
+            gain = {i: self.cost("apply", f, tokens) - self.cost("matrix", f, 0) - entries + FUSED * tokens * cod + STEP
                     for i, f in enumerate(maps)}  # fmt: skip
             chosen = [i for i, g in gain.items() if g > 0]
             if len(chosen) > 1 and sum(gain[i] for i in chosen) > self.gemm(tokens, dom, cod):
@@ -206,13 +207,16 @@ class Builder:
     # -- Kronecker products --------------------------------------------------------------------------------------------
 
     def tensor(self, maps: Sequence[Map], x: int) -> int:
-        """Every factor on its own axes, in the order that is cheapest; no two factors are multiplied out."""
+        """Every factor on its own axes, in the order that is cheapest; no two factors are multiplied out.
+
+        A factor that is a chain through a smaller space acts in two steps, between which others may act.
+        """
         from catlearn.maps.leaves import Identity
 
-        moving = [i for i, f in enumerate(maps) if not isinstance(f, Identity)]
+        moving = [(i, part) for i, f in enumerate(maps) if not isinstance(f, Identity) for part in self.halves(f)]
         spaces = [f.dom for f in maps]
-        for i in self.order(maps, moving):
-            f, first = maps[i], sum(map(len, spaces[:i]))
+        for i, f in self.order(maps, moving):
+            first = sum(map(len, spaces[:i]))
             axes = range(first, first + len(f.dom))
             total = len(self.tape.shape(x))
             others = [a for a in range(total) if a not in axes]
@@ -235,26 +239,44 @@ class Builder:
 
         if isinstance(f.of if isinstance(f, Transposed) else f, Dense | Constant):
             return True
-        return self.chooses and self.written(f, tokens) <= self.cost("emit", f, tokens) + 2 * ENTRY * entries
+        return self.chooses and self.written(f, tokens) <= self.cost("emit", f, tokens) + 2 * PASS * entries
 
-    def order(self, maps: Sequence[Map], moving: Sequence[int]) -> Sequence[int]:
-        """The order of the factors that costs least: what shrinks most comes first."""
+    def halves(self, f: Map) -> Sequence[Map]:
+        """A chain through a space smaller than both ends as two maps; any other map by itself."""
+        from catlearn.maps.affine import chained
+        from catlearn.maps.combine import Compose
 
-        def total(order: Sequence[int]) -> int:
+        if self.plain or not isinstance(f, Compose):
+            return (f,)
+        k = min(range(len(f.maps) - 1), key=lambda k: size(f.maps[k].cod))
+        if size(f.maps[k].cod) >= min(size(f.dom), size(f.cod)):
+            return (f,)
+        return chained(f.maps[: k + 1], f.dom), chained(f.maps[k + 1 :], f.cod)
+
+    def order(self, maps: Sequence[Map], moving: Sequence[tuple[int, Map]]) -> Sequence[tuple[int, Map]]:
+        """The order of the steps that costs least: what shrinks most comes first. Two steps of one factor stay in their order."""
+
+        def total(order: Sequence[tuple[int, Map]]) -> int:
             now, found = [size(f.dom) for f in maps], 0
-            whole = 1
-            for n in now:
-                whole *= n
-            for i in order:
-                cod = size(maps[i].cod)
+            whole = math.prod(now)
+            for i, f in order:
+                cod = size(f.cod)
                 found += 2 * whole * cod
                 whole = whole // max(1, now[i]) * cod
                 now[i] = cod
             return found
 
-        if len(moving) > 4:
-            return sorted(moving, key=lambda i: size(maps[i].cod) / max(1, size(maps[i].dom)))
-        return min(permutations(reversed(moving)), key=total)
+        if len(moving) > 5:
+            return sorted(moving, key=lambda step: (size(maps[step[0]].cod) / max(1, size(maps[step[0]].dom)), step[0]))
+        ways = dict.fromkeys(permutations([i for i, _ in reversed(moving)]))
+        parts = {i: [f for j, f in moving if j == i] for i, _ in moving}
+        return min((self.steps(way, parts) for way in ways), key=total)
+
+    @staticmethod
+    def steps(way: Sequence[int], parts: dict[int, list[Map]]) -> list[tuple[int, Map]]:
+        """The steps of the factors in this order of factors."""
+        left = {i: iter(found) for i, found in parts.items()}
+        return [(i, next(left[i])) for i in way]
 
     # -- low rank ------------------------------------------------------------------------------------------------------
 

@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catlearn.maps.contractions import matrices, operands_of
+from catlearn.maps.contractions import THIN, matrices, operands_of
+from catlearn.maps.costs import scattered
 from catlearn.maps.kernels import HELPERS, Writer, text
 from catlearn.maps.tape import Tape
 
 VIEWS = ("reshape", "unfold", "permute")
-MADE = ("einsum", "add", "shift", "scale", "convolve", "inverse")  # what always gives a tensor of its own
+MADE = ("einsum", "add", "shift", "scale", "convolve", "sparse", "inverse")  # what always gives a tensor of its own
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,14 @@ class Compiler:
                 self.uses.setdefault(a, []).append(r)
         for r in outs:
             self.uses.setdefault(r, []).append(-1)
-        self.fused = {r: found for r in self.order if tape.steps[r].kind in ("add", "shift") and (found := self.last_factor(r)) is not None}
-        self.skipped = set(self.fused.values())
+        self.fused: dict[int, int] = {}  # sum → the summand that is added while it is made
+        self.viewed: dict[int, tuple[int, list[int]]] = {}  # sum → the summand that it is written into, and the other's views
+        for r in self.order:
+            if (view := self.into(r)) is not None:
+                self.viewed[r] = view
+            elif (factor := self.last_factor(r)) is not None:
+                self.fused[r] = factor
+        self.skipped = {*self.fused.values(), *(a for _, chain in self.viewed.values() for a in chain)}
 
     def fresh(self, r: int) -> bool:
         """Whether a register's tensor is its own, and read once only."""
@@ -73,13 +80,47 @@ class Compiler:
     def last_factor(self, r: int) -> int | None:
         """The summand of a sum that is a small product, read here only: it is added while it is made. A product of matrices, if any."""
         step = self.tape.steps[r]
-        if not self.accumulate or not self.tape.lead(r):
+        if not self.accumulate or not self.tape.lead(r) or step.kind not in ("add", "shift"):
             return None
         once = [a for a in step.args if self.uses[a] == [r] and a not in self.inputs and self.tape.lead(a)]
         products = [a for a in once if len(step.shape) == 1 and self.is_product(a)]
         other = dict(zip(step.args, reversed(step.args), strict=True))
         found = [a for a in products if self.fresh(other[a])] or products
         return min(found or [a for a in once if self.is_entrywise(a)], key=self.tape.flops, default=None)
+
+    def into(self, r: int) -> tuple[int, list[int]] | None:
+        """A sum of a tensor that is there and of another one's view: (the first, the steps of the view), to add without a copy."""
+        step = self.tape.steps[r]
+        if not self.accumulate or step.kind != "add" or not self.tape.lead(r):
+            return None
+        for a, base in (step.args, step.args[::-1]):
+            chain = []
+            while self.tape.steps[a].kind in ("reshape", "permute") and len(self.uses[a]) == 1 and a not in self.inputs:
+                chain.append(a)
+                a = self.tape.steps[a].args[0]
+            if chain and scattered(self.tape, self.tape.steps[chain[-1]].args[0]) and self.fresh(base) and self.in_order(base):
+                return base, chain
+        return None
+
+    def in_order(self, r: int) -> bool:
+        """Whether a register surely lies row by row in memory: a product of matrices that is not thin, or what begins with one."""
+        if r in self.viewed:
+            return True
+        if r in self.fused:
+            return self.is_product(self.fused[r]) and self.tape.steps[r].kind == "shift"
+        return self.is_product(r) and self.tape.shape(r)[0] > THIN and bool(self.tape.lead(r))
+
+    def added_into(self, r: int, base: int, chain: Sequence[int]) -> str:
+        """A sum written into a view of its first summand."""
+        view, lead = self.at[base], bool(self.tape.lead(r))
+        for a in chain:
+            step, inner = self.tape.steps[a], self.tape.steps[a].args[0]
+            if step.kind == "reshape":
+                view = f"{view}.view({Writer(self.tape, r, self.at, self.objects).shape(step.lead, self.tape.shape(inner))})"
+            else:
+                back = [step.with_.index(i) for i in range(len(step.with_))]
+                view = f"{view}.permute({', '.join(map(str, [*range(lead), *(lead + i for i in back)]))})"
+        return f"into({self.at[base]}, {view}, {self.at[self.tape.steps[chain[-1]].args[0]]})"
 
     def is_entrywise(self, r: int) -> bool:
         """Whether a register is the product of two, entry by entry."""
@@ -99,10 +140,15 @@ class Compiler:
         step, at = self.tape.steps[r], self.at
         if r in self.fused:
             return self.added(r, self.fused[r])
+        if r in self.viewed:
+            return self.added_into(r, *self.viewed[r])
         if step.kind in ("add", "shift") and self.accumulate and step.args[0] != step.args[1]:
             for a, b in (step.args, step.args[::-1])[: 1 if step.kind == "shift" else 2]:
                 if self.fresh(a):
                     return f"{at[a]}.add_({at[b]})"
+        if step.kind == "transform" and step.with_[0] == "fourier" and self.accumulate and len(step.shape) == 1 and step.lead and \
+                {self.tape.steps[u].kind for u in self.uses[r] if u >= 0} <= {"sparse", "pairs"}:  # fmt: skip
+            return f"fourier{'_inverse' * step.with_[1]}({at[step.args[0]]}, True)"
         return text(self.tape, r, at, self.objects)
 
     def added(self, r: int, factor: int) -> str:
@@ -126,6 +172,8 @@ class Compiler:
             read = list(self.tape.steps[r].args)
             if r in self.fused:
                 read += self.tape.steps[self.fused[r]].args
+            if r in self.viewed:
+                read += self.tape.steps[self.viewed[r][1][-1]].args
             for a in read:
                 last[a] = r
         for r in order:

@@ -16,13 +16,20 @@ Source: reverse-mode differentiation of straight-line programs, as in Griewank a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
-from catlearn.maps.tape import LETTERS, Index, Step, Tape, multiply
+from catlearn.maps.tape import LETTERS, TOKENS, Step, Tape, multiply
+
+PULLED = 4  # fixed factors that are pulled out of one sum, so that long chains are reversed in steps and not in squares
+Operand = tuple[str, int]  # the letters of a register's axes, and the register
 
 
-def reverse(tape: Tape, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
-    """The cotangents of the wanted registers; one that nothing reaches has no entry. ``seeds``: register → its cotangent."""
+def reverse(tape: Tape, seeds: Mapping[int, int], wanted: Iterable[int], outside: bool = False) -> dict[int, int]:
+    """The cotangents of the wanted registers; one that nothing reaches has no entry. ``seeds``: register → its cotangent.
+
+    ``outside``: what is summed over all vectors is summed before it meets factors that do not depend on them, see ``summed``.
+    """
     wanted = list(wanted)
     order = tape.live(seeds)
     depends = set(wanted)
@@ -36,20 +43,69 @@ def reverse(tape: Tape, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict
         step = tape.steps[r]
         for k, arg in enumerate(step.args):
             if arg in depends:
-                found = RULES[step.kind](tape, step, r, cotangents[r], k)
+                rule = summing if outside and step.kind == "einsum" else RULES[step.kind]
+                found = rule(tape, step, r, cotangents[r], k)
                 cotangents[arg] = tape.add(cotangents[arg], found) if arg in cotangents else found
     return {r: cotangents[r] for r in wanted if r in cotangents}
 
 
-def _einsum(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+def _einsum(tape: Tape, step: Step, r: int, dy: int, k: int, outside: bool = False) -> int:
     (ins, out), arg = step.with_, step.args[k]
     others = [(letters, a) for j, (letters, a) in enumerate(zip(ins, step.args, strict=True)) if j != k]
     reached = "".join(c for c in ins[k] if c in out or any(c in letters for letters, _ in others))
-    found = tape.einsum((out, *(letters for letters, _ in others)), reached, dy, *(a for _, a in others), lead=tape.lead(arg))
+    if outside and not tape.lead(arg):
+        found = summed(tape, [(out, dy), *others], reached)
+    else:
+        found = tape.einsum((out, *(letters for letters, _ in others)), reached, dy, *(a for _, a in others), lead=tape.lead(arg))
     for axis, c in enumerate(ins[k]):
         if c not in reached:
             found = tape.repeat(found, axis, tape.shape(arg)[axis])
     return found
+
+
+def summing(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    """The rule of a contraction, with sums over the vectors first."""
+    return _einsum(tape, step, r, dy, k, outside=True)
+
+
+def summed(tape: Tape, operands: Sequence[Operand], out: str) -> int:
+    """A contraction over all vectors with the fixed factors of its operands pulled out of the sum: Σₜ yₜ (B hₜ) = B ∘ (Σₜ yₜ hₜᵀ).
+
+    So gradients that differ in their fixed factors share one sum, and what was multiplied by them is not needed again. A factor stays
+    inside where the sum would be dearer than before with the step that multiplied by it (that of B A x does not become Σₜ yₜ xₜᵀ).
+    """
+    moving, fixed = ([o for o in operands if bool(tape.lead(o[1])) == has] for has in (True, False))
+    k = 0
+    while len(moving) == 2 and k < 2 and len(fixed) <= PULLED:
+        opened = parted(tape, *moving[k], used="".join(letters for letters, _ in (*moving, *fixed)) + out)
+        if opened and _flops(tape, opened[0], moving[1 - k]) <= _flops(tape, *moving) + tape.flops(moving[k][1]) // tape.count((TOKENS,)):
+            moving[k], fixed, k = opened[0], [*fixed, opened[1]], 0
+        else:
+            k += 1
+    if len(moving) != 2 or not fixed:
+        return tape.einsum([letters for letters, _ in operands], out, *(r for _, r in operands), lead=())
+    outer = out + "".join(letters for letters, _ in fixed)
+    kept = "".join(c for c in dict.fromkeys(moving[0][0] + moving[1][0]) if c in outer)
+    core = tape.einsum([letters for letters, _ in moving], kept, *(r for _, r in moving), lead=())
+    return tape.einsum([kept, *(letters for letters, _ in fixed)], out, core, *(r for _, r in fixed), lead=())
+
+
+def parted(tape: Tape, letters: str, r: int, used: str) -> tuple[Operand, Operand] | None:
+    """A register that is a contraction of one that has lead axes and one that has none, as these two; None if it is not."""
+    step = tape.steps[r]
+    if step.kind != "einsum" or len(step.args) != 2 or [bool(tape.lead(a)) for a in step.args].count(True) != 1:
+        return None
+    (ins, made), fresh = step.with_, (c for c in LETTERS if c not in used)
+    names = dict(zip(made, letters, strict=True))
+    pair = [("".join(names[c] if c in names else names.setdefault(c, next(fresh)) for c in text), a)
+            for text, a in zip(ins, step.args, strict=True)]  # fmt: skip
+    return (pair[0], pair[1]) if tape.lead(step.args[0]) else (pair[1], pair[0])
+
+
+def _flops(tape: Tape, a: Operand, b: Operand) -> int:
+    """The floating-point operations of a contraction for one vector."""
+    sizes = {c: s for letters, r in (a, b) for c, s in zip(letters, tape.shape(r), strict=True)}
+    return 2 * math.prod(sizes.values())
 
 
 def _shift(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
@@ -81,9 +137,20 @@ def _inverse(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
 
 
 def _convolve(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
-    (ins, out), other, n = step.with_, step.args[1 - k], step.shape[-1]
-    flipped = tape.gather(other, len(tape.shape(other)) - 1, Index(-i % n for i in range(n)))
-    return tape.convolve((out, ins[1 - k]), ins[k], dy, flipped, tape.lead(step.args[k]))
+    (ins, out, flips), other = step.with_, step.args[1 - k]
+    turned = (flips[k], flips[1 - k] == flips[k])  # ⟨dy, x ∗ y⟩ = ⟨dy ∗ flipped y, x⟩; what was flipped is flipped back
+    return tape.convolve((out, ins[1 - k]), ins[k], dy, other, tape.lead(step.args[k]), turned)
+
+
+def _sparse(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    (rows, columns, _), (x, values) = step.with_, step.args
+    return tape.pairs(dy, x, rows, columns) if k else tape.sparse(dy, values, columns, rows, tape.shape(x)[0])
+
+
+def _pairs(tape: Tape, step: Step, r: int, dy: int, k: int) -> int:
+    (rows, columns), other = step.with_, step.args[1 - k]
+    there, back = (columns, rows) if k else (rows, columns)
+    return tape.sparse(other, dy, there, back, tape.shape(step.args[k])[0])
 
 
 def _inverted(order: tuple[int, ...]) -> list[int]:
@@ -98,6 +165,8 @@ RULES = {
     "power": _power,
     "inverse": _inverse,
     "convolve": _convolve,
+    "sparse": _sparse,
+    "pairs": _pairs,
     "add": lambda tape, step, r, dy, k: dy,
     "scale": lambda tape, step, r, dy, k: tape.scale(dy, step.with_[0]),
     "reshape": lambda tape, step, r, dy, k: tape.reshape(dy, tape.shape(step.args[0])),

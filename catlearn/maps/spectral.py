@@ -66,10 +66,8 @@ class Circulant(Map):
         if b.plain:
             y = b.tape.einsum((f"{letters}kl", "jl"), "ik", self.blocks(b), b.tape.reshape(x, (self.dom[0] // n, n)))
         else:
-            kernel = b.tape.param(self.name, (rows, columns, n))
-            if self.transposed != self.by_rows:
-                kernel = b.tape.gather(kernel, 2, Index(-i % n for i in range(n)))
-            y = b.tape.convolve((letters, "j"), "i", kernel, b.tape.reshape(x, (self.dom[0] // n, n)))
+            kernel, parts = b.tape.param(self.name, (rows, columns, n)), b.tape.reshape(x, (self.dom[0] // n, n))
+            y = b.tape.convolve((letters, "j"), "i", kernel, parts, flips=(self.transposed != self.by_rows, False))
         return b.tape.reshape(y, self.cod)
 
     def matrix(self, b: Builder) -> int:

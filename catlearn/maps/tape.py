@@ -22,12 +22,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
+
+from catlearn.maps.index import Index
 
 Shape = tuple[int, ...]
 TOKENS = -1  # the lead axis of unknown length
 LETTERS = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY" + "".join(map(chr, range(0x3400, 0x3500)))  # for many axes, any will do
+LINEAR = ("reshape", "permute", "fold", "unfold", "gather", "scatter", "transform")  # a number passes through these
 MOVES = ("input", "param", "constant", "eye", "zeros", "reshape", "permute", "fold", "unfold", "stop")  # no arithmetic
 
 
@@ -40,24 +42,6 @@ class Step:
     with_: tuple[Any, ...]
     lead: Shape
     shape: Shape
-
-
-class Index(tuple[int, ...]):
-    """Positions; the hash is computed once."""
-
-    def __hash__(self) -> int:
-        if "_hash" not in self.__dict__:
-            self.__dict__["_hash"] = super().__hash__()
-        return self.__dict__["_hash"]
-
-    @property
-    def run(self) -> tuple[int, int] | None:
-        """(start, stride) if the positions are evenly spaced upwards."""
-        if "_run" not in self.__dict__:
-            stride = self[1] - self[0] if len(self) > 1 else 1
-            even = len(self) > 0 and stride > 0 and all(b - a == stride for a, b in pairwise(self))
-            self.__dict__["_run"] = (self[0], stride) if even else None
-        return self.__dict__["_run"]
 
 
 class Tape:
@@ -157,7 +141,17 @@ class Tape:
         index, shape = index if isinstance(index, Index) else Index(index), self.shape(x)
         if index.run == (0, 1) and len(index) == size:
             return x
+        if len(index) == size and (back := index.inverse) is not None:
+            return self.gather(x, axis, back)
         return self.put("scatter", (x,), (axis, index, size), self.lead(x), (*shape[:axis], size, *shape[axis + 1 :]))
+
+    def sparse(self, x: int, values: int, rows: Index, columns: Index, size: int) -> int:
+        """Entry ``rows[k]`` of a result of this size gets ``values[k]`` times entry ``columns[k]`` of x; x has lead axes, values none."""
+        return self.put("sparse", (x, values), (rows, columns, size), self.lead(x), (size,))
+
+    def pairs(self, y: int, x: int, rows: Index, columns: Index) -> int:
+        """Σ y[rows[k]] x[columns[k]] over all lead indices, for every k."""
+        return self.put("pairs", (y, x), (rows, columns), (), (len(rows),))
 
     def concat(self, xs: Sequence[int], axis: int = 0) -> int:
         if len(xs) == 1:
@@ -189,13 +183,18 @@ class Tape:
             return x
         if step.kind == "scale":
             return self.scale(step.args[0], multiply(step.with_[0], by))
-        if step.kind in ("reshape", "permute", "fold", "unfold") and self.steps[step.args[0]].kind == "einsum":
-            return self.put(step.kind, (self.scale(step.args[0], by), *step.args[1:]), step.with_, step.lead, step.shape)
-        if step.kind == "einsum" and len(step.args) == 2:
+        if step.kind in LINEAR:
+            inner = self.scale(step.args[0], by)
+            if self.steps[inner].kind != "scale":
+                return self.put(step.kind, (inner, *step.args[1:]), step.with_, step.lead, step.shape)
+        if step.kind == "sparse":
+            return self.put("sparse", (step.args[0], self.scale(step.args[1], by)), step.with_, step.lead, step.shape)
+        if step.kind in ("einsum", "convolve") and len(step.args) == 2:
             small = min((0, 1), key=lambda k: self.numel(step.args[k]))
-            if self.numel(step.args[small]) < self.numel(x):
+            least = step.args[small]  # a result for all vectors may be wanted without the number too, so only far smaller ones
+            if self.numel(least) * (8 if self.lead(least) else 1) < self.numel(x):
                 args = [self.scale(a, by) if k == small else a for k, a in enumerate(step.args)]
-                return self.put("einsum", args, step.with_, step.lead, step.shape)
+                return self.put(step.kind, args, step.with_, step.lead, step.shape)
         return self.put("scale", (x,), (by,), step.lead, step.shape)
 
     def shift(self, x: int, by: int) -> int:
@@ -222,11 +221,12 @@ class Tape:
             return step.args[0]
         return self.put("transform", (x,), (name, inverse), self.lead(x), self.shape(x))
 
-    def convolve(self, pattern: tuple[str, str], out: str, x: int, y: int, lead: Shape | None = None) -> int:
-        """Cyclic convolution along the last event axes, contracted over the other axes as the letters say."""
+    def convolve(self, pattern: tuple[str, str], out: str, x: int, y: int, lead: Shape | None = None,
+                 flips: tuple[bool, bool] = (False, False)) -> int:  # fmt: skip
+        """Cyclic convolution along the last event axes, contracted over the other axes as the letters say; ``flips``: j ↦ −j first."""
         sizes = {c: s for letters, r in zip(pattern, (x, y), strict=True) for c, s in zip(letters, self.shape(r)[:-1], strict=True)}
         lead = (self.lead(x) or self.lead(y)) if lead is None else lead
-        return self.put("convolve", (x, y), (pattern, out), lead, (*(sizes[c] for c in out), self.shape(x)[-1]))
+        return self.put("convolve", (x, y), (pattern, out, flips), lead, (*(sizes[c] for c in out), self.shape(x)[-1]))
 
     def einsum(self, ins: Sequence[str], out: str, *xs: int, lead: Shape | None = None) -> int:
         """A contraction of event axes, one or two operands at a time, in the order that opt_einsum finds; no letter twice in one."""

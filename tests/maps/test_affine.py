@@ -7,7 +7,7 @@ import torch
 
 from catlearn import errors, maps
 from catlearn.maps.affine import Affine, common_end
-from catlearn.maps.batched import noise
+from catlearn.maps.batched import blocks, noise
 from catlearn.maps.plan import plan_of
 from catlearn.maps.running import planned, run
 
@@ -23,6 +23,12 @@ CASES = {
     "end alone": Affine(maps.reshape((2, 3), 6) >> GAIN, b >> GAIN),
     "lengths": Affine((W + LOW) >> maps.row_norm(W + LOW, -1) >> GAIN, b),
     "no shift": Affine(W + LOW),
+    "between": Affine(W + (maps.dense("F", 5, 4) >> maps.diagonal("d", 5) >> maps.dense("G", 6, 5) >> GAIN), b),
+    "blocks": Affine(W + (maps.reshape(4, (2, 2)) >> blocks("P", 2, 3, 2) >> maps.permute((2, 3), (1, 0)) >> maps.reshape((3, 2), 6)), b),
+    "shards": Affine(W + (maps.reshape(4, (2, 2)) >> maps.broadcast(2, 0, 2).T >> maps.dense("D", 6, 2)), b),
+    "repeated": Affine(
+        maps.dense("V", 40, 4) + (maps.dense("D", 4, 4) >> maps.broadcast(4, 0, 10) >> maps.reshape((10, 4), 40)), maps.dense("c", 40, ())
+    ),
     "grown": Affine(W + LOW, b + maps.dense("e", 6, ())),
 }
 
@@ -59,7 +65,7 @@ def test_value_and_gradients_are_those_of_the_matrices(name, tokens):
 def test_every_choice_of_passes_computes_the_same(name):
     f = CASES[name]
     made = plan_of(f, 5, None, tuple(f.params))
-    for forward, into, down in itertools.product(made.outs, repeat=3):
+    for forward, into, down in itertools.product(made.outs, made.ways("input"), made.ways("parameters")):
         plan = made.using(forward=forward, input=into, parameters=down)
         assert differs(f, lambda x, v, plan=plan: planned(f, x, v, plan), 5) < 1e-10
 
@@ -75,6 +81,27 @@ def test_what_both_end_with_is_applied_once():
     plan = plan_of(CASES["gained"], 5, None, ("g",))
     assert sum(plan.tape.steps[r].kind == "einsum" for r in plan.forward.order) == 2  # W, and the gain of the sum
     assert common_end(W >> GAIN, b >> TURN) is None and str(common_end(W >> GAIN >> TURN, b >> GAIN >> TURN)).endswith(f"{GAIN >> TURN})")
+
+
+def test_gradients_of_diagonals_between_fixed_factors_share_one_sum():
+    """Σₜ yₜ xₜᵀ serves both, so that of many vectors two products are left: this sum, and that of the input's gradient."""
+    F, G = (maps.dense(n, *s, trainable=False) for n, s in (("F", (5, 4)), ("G", (6, 5))))
+    f = maps.dense("W", 6, 4, trainable=False) + (F >> maps.diagonal("d", 5) >> G >> GAIN)
+    plan = plan_of(f, 10**6, None, ("d", "g"))
+    tape = plan.tape
+    assert plan.chosen["parameters"].endswith("summed first")
+    assert sum(any(map(tape.lead, tape.steps[r].args)) for r in plan.backward.order if tape.steps[r].kind == "einsum") == 2
+    inside = plan.using(forward="planned", input="planned", parameters="factored")  # the mutant: sums as they come
+    assert sum(any(map(tape.lead, tape.steps[r].args)) for r in inside.backward.order if tape.steps[r].kind == "einsum") > 2
+
+
+def test_a_view_is_added_without_a_copy_and_to_the_right_entries():
+    made = plan_of(CASES["repeated"], 300, None, ("D",)).using(forward="factored", input="factored", parameters="factored")
+    assert "into(" in made.keeping.code
+    values = [v.detach() for v in drawn(CASES["repeated"])]
+    x = torch.randn(300, 4, dtype=torch.float64)
+    one, two = made.alone(x, 300, x, *values)[0], expected(CASES["repeated"], x, values)
+    assert torch.allclose(one, two) and not torch.allclose(one, two.reshape(300, 10, 4).flip(2).reshape(300, 40))
 
 
 def test_the_derivative_of_the_derivative_is_right():

@@ -128,7 +128,7 @@ def test_mutants_break_the_laws(mutant):
 
 def wrong_convolution(tape, step, r, dy, k):
     """Without turning the kernel round."""
-    ins, out = step.with_
+    ins, out, _ = step.with_
     return tape.convolve((out, ins[1 - k]), ins[k], dy, step.args[1 - k], tape.lead(step.args[k]))
 
 
