@@ -24,6 +24,7 @@ from catlearn.verify.rules import ASSUMPTIONS, Value
 from catlearn.verify.types import Factor, Type, is_set, size
 
 FORMS = {"c": ("T",), "X": ("S", "A", "Z"), "V": ("O", "SO", "Sp")}  # the factors of a claim, and what may act on each
+LONGEST = 1 << 20  # an axis of a tensor whose entries are written out; there may be none at all
 _LABEL = re.compile(r"(?P<kind>[A-Za-z]+)\((?P<size>[^,]+)(, name='[^'\\]*')?\)\*?")
 _ENTRY = re.compile(r"-?[0-9]{1,400}(/[1-9][0-9]{0,400})?")
 
@@ -62,7 +63,7 @@ def _value(value: Value) -> str | None:
     if value.entries is None:
         return None
     count = prod(value.shape) if all(isinstance(n, int) for n in value.shape) else None
-    if count != len(value.entries) or 0 in value.shape or not all(map(_ENTRY.fullmatch, value.entries)):
+    if count != len(value.entries) or max((0, *value.shape)) > LONGEST or not all(map(_ENTRY.fullmatch, value.entries)):  # type: ignore[type-var]
         return f"{len(value.entries)} entries of a tensor of shape {value.shape}, or one that is no fraction"
     return None
 

@@ -253,6 +253,15 @@ def test_entries_of_a_fixed_tensor_are_fractions_one_for_each_place(entries: tup
     assert isinstance(check(replace(proof, program=bad)), str)
 
 
+def test_a_fixed_tensor_may_have_no_entries_at_all() -> None:
+    """As buffers of real models have; but not along an axis that nobody could walk."""
+    for shape, fine in (((0,), True), ((3, 0), True), ((10**9, 0), False)):
+        plain_type = Type(tuple((Factor("c", n),) for n in shape))
+        program = Program((Value(shape, entries=()),), (Given(0, "buffer", "b"),), (), (0,), {})
+        proof = Proof(program, Claim((), (plain_type,), {}), (Step(("input", 0), (), (plain_type,)),), (0,))
+        assert (check(proof) is None) == fine
+
+
 def test_a_certificate_that_is_written_in_another_way_is_refused() -> None:
     """One proof has one certificate: nothing can be hidden in what a reader skips."""
     proof = proved(torch.relu, cl.space(cl.S(5)), cl.space(cl.S(5)))
