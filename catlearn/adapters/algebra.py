@@ -31,6 +31,7 @@ from catlearn.adapters.switching import activate
 from catlearn.maps.algebra import scaled
 from catlearn.maps.base import Map
 from catlearn.maps.combine import Scaled, Sum
+from catlearn.maps.low_rank import factors as factored
 from catlearn.maps.planner import Builder
 from catlearn.maps.program import Compiled, compiled
 from catlearn.maps.tape import Tape
@@ -162,7 +163,7 @@ def reading(e: Expression) -> Compiled | None:
     tape = Tape()
     inputs = [tape.param(name, tuple(int(n) for n in p.wire.shape)) for name, p in e.weight.params.items()]  # type: ignore[arg-type]
     builder = Builder(tape)
-    pairs = [builder.factors(part) for part in flat(added)]
+    pairs = [factored(builder, part) for part in flat(added)]
     if any(pair is None for pair in pairs):
         return None
     return compiled(tape, inputs, [pair[s] for s in (0, 1) for pair in pairs if pair is not None])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, size
 from catlearn.maps.leaves import times_matrix, times_vector
+from catlearn.maps.low_rank import factors, row_squares
 from catlearn.maps.tape import LETTERS, multiply
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ class Hadamard(Map):
         def written(b: Builder, x: int) -> int:
             return times_matrix(b, self.matrix(b), x, self.dom, self.cod)
 
-        first, second = b.factors(self.left), b.factors(self.right)
+        first, second = factors(b, self.left), factors(b, self.right)
         if first is None or second is None or b.plain:
             return written(b, x)
 
         def rows(b: Builder, x: int) -> int:
             """The row-wise Khatri-Rao product of the factors: rank r₁ r₂."""
-            (u, v), (p, q) = b.factors(self.left) or (0, 0), b.factors(self.right) or (0, 0)
+            (u, v), (p, q) = factors(b, self.left) or (0, 0), factors(b, self.right) or (0, 0)
             flat = b.tape.reshape(x, (size(self.dom),))
             inner = b.tape.einsum(("i", "rsi"), "rs", flat, b.tape.einsum(("ri", "si"), "rsi", v, q))
             return b.tape.reshape(b.tape.einsum(("rs", "ors"), "o", inner, b.tape.einsum(("or", "os"), "ors", u, p)), self.cod)
@@ -98,7 +99,7 @@ class RowNorm(Map):
 
     def vector(self, b: Builder) -> int:
         """The diagonal."""
-        lengths = b.tape.power(b.row_squares(self.of), multiply(self.exponent, Fraction(1, 2)))
+        lengths = b.tape.power(row_squares(b, self.of), multiply(self.exponent, Fraction(1, 2)))
         return b.tape.stop(lengths) if self.constant else lengths
 
     def emit(self, b: Builder, x: int) -> int:

@@ -18,15 +18,12 @@ import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catlearn.maps.base import Map, walk
 from catlearn.maps.costs import ENTRY, FUSED, NEVER, PASS, STEP, weight
 from catlearn.maps.given import Shape, size
 from catlearn.maps.tape import LETTERS, Tape
-
-if TYPE_CHECKING:
-    from catlearn.maps.combine import Compose
 
 
 def drops(f: Map) -> bool:
@@ -34,20 +31,6 @@ def drops(f: Map) -> bool:
     from catlearn.maps.batched import Noise
 
     return any(isinstance(part, Noise) for part in walk(f))
-
-
-def waist(f: Compose) -> tuple[int, int]:
-    """Where a chain is narrowest, and how narrow."""
-    return min(((k, size(g.cod)) for k, g in enumerate(f.maps[:-1])), key=lambda found: found[1])
-
-
-def narrow(f: Map) -> bool:
-    """Whether a map is a chain, or a multiple of one, through a space smaller than where it begins and where it ends."""
-    from catlearn.maps.combine import Compose, Scaled
-
-    if isinstance(f, Scaled):
-        return narrow(f.of)
-    return isinstance(f, Compose) and waist(f)[1] < min(size(f.dom), size(f.cod))
 
 
 class Builder:
@@ -181,6 +164,8 @@ class Builder:
             for f in merged[1:]:
                 matrix = self.tape.add(matrix, self.matrix(f))
             found = self.product_with(matrix, x, merged[0].dom, merged[0].cod)
+        from catlearn.maps.low_rank import narrow, stacked
+
         thin = [f for f in maps if self.chooses and narrow(f) and not (self.noise and drops(f))]
         if len(thin) > 1:
             maps = [f for f in maps if f not in thin]
@@ -188,7 +173,7 @@ class Builder:
             y = self.apply(f, x)
             found = y if found is None else self.tape.add(found, y)
         if len(thin) > 1:
-            y = self.cheapest(("stack", *thin), (lambda b, x: b.stacked(thin, x), lambda b, x: b.one_by_one(thin, x)), x)
+            y = self.cheapest(("stack", *thin), (lambda b, x: stacked(b, thin, x), lambda b, x: b.one_by_one(thin, x)), x)
             found = y if found is None else self.tape.add(found, y)
         assert found is not None
         return found
@@ -196,13 +181,6 @@ class Builder:
     def one_by_one(self, maps: Sequence[Map], x: int) -> int:
         """The sum of parallel maps, each applied by itself."""
         return reduce(self.tape.add, [self.apply(f, x) for f in maps])
-
-    def stacked(self, maps: Sequence[Map], x: int) -> int:
-        """The sum of low-rank maps as one of the sum of their ranks, ``[B₁ B₂] [A₁; A₂] x``: vectors are read and written once."""
-        dom, cod, pairs = maps[0].dom, maps[0].cod, [self.factors(f) for f in maps]
-        left, right = (self.tape.concat([pair[side] for pair in pairs if pair], 1 - side) for side in (0, 1))
-        inner = self.tape.einsum(("i", "ri"), "r", self.tape.reshape(x, (size(dom),)), right)
-        return self.tape.reshape(self.tape.einsum(("r", "or"), "o", inner, left), cod)
 
     # -- Kronecker products --------------------------------------------------------------------------------------------
 
@@ -245,12 +223,11 @@ class Builder:
         """A chain through a space smaller than both ends as two maps; any other map by itself."""
         from catlearn.maps.affine import chained
         from catlearn.maps.combine import Compose
+        from catlearn.maps.low_rank import narrow, waist
 
-        if self.plain or not isinstance(f, Compose):
+        if self.plain or not isinstance(f, Compose) or not narrow(f):
             return (f,)
-        k = min(range(len(f.maps) - 1), key=lambda k: size(f.maps[k].cod))
-        if size(f.maps[k].cod) >= min(size(f.dom), size(f.cod)):
-            return (f,)
+        k, _ = waist(f)
         return chained(f.maps[: k + 1], f.dom), chained(f.maps[k + 1 :], f.cod)
 
     def order(self, maps: Sequence[Map], moving: Sequence[tuple[int, Map]]) -> Sequence[tuple[int, Map]]:
@@ -277,44 +254,3 @@ class Builder:
         """The steps of the factors in this order of factors."""
         left = {i: iter(found) for i, found in parts.items()}
         return [(i, next(left[i])) for i in way]
-
-    # -- low rank ------------------------------------------------------------------------------------------------------
-
-    def factors(self, f: Map) -> tuple[int, int] | None:
-        """(o × r, r × i) matrices whose product is f, if f is a chain through a smaller space; scales are on the first."""
-        from catlearn.maps.combine import Compose, Scaled
-
-        if isinstance(f, Scaled):
-            found = self.factors(f.of)
-            return None if found is None else (self.tape.scale(found[0], f.factor), found[1])
-        if not isinstance(f, Compose) or not narrow(f):
-            return None
-        middle, rank = waist(f)
-        left, right = self.product(f.maps[middle + 1 :]), self.product(f.maps[: middle + 1])
-        return self.tape.reshape(left, (size(f.cod), rank)), self.tape.reshape(right, (rank, size(f.dom)))
-
-    def row_squares(self, f: Map) -> int:
-        """The squared lengths of f's rows: of low-rank summands by the Gram identity, so that the sum is not written out."""
-        from catlearn.maps.combine import Sum
-
-        def written(b: Builder) -> int:
-            rows, columns = LETTERS[: len(f.cod)], LETTERS[len(f.cod) : len(f.cod) + len(f.dom)]
-            matrix = b.matrix(f)
-            return b.tape.einsum((rows + columns, rows + columns), rows, matrix, matrix)
-
-        def gram(b: Builder) -> int:
-            terms = []
-            for part in f.maps if isinstance(f, Sum) else (f,):
-                pair = b.factors(part)
-                terms.append(("r", *pair) if pair else ("", b.tape.reshape(b.matrix(part), (size(f.cod), size(f.dom)))))
-            found = None
-            for i, (a, *left) in enumerate(terms):
-                for j, (c, *right) in enumerate(terms[i:], i):
-                    first = ("or", "ri") if a else ("oi",)
-                    second = ("os", "si") if c else ("oi",)
-                    term = b.tape.scale(b.tape.einsum((*first, *second), "o", *left, *right), 1 if i == j else 2)
-                    found = term if found is None else b.tape.add(found, term)
-            assert found is not None
-            return b.tape.reshape(found, f.cod)
-
-        return self.cheapest(("rows", f), (written,) if self.plain else (gram, written))
