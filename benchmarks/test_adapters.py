@@ -4,6 +4,7 @@ Four BERT-base blocks' Linears (BENCH=smoke: one), 4 × 128 tokens, single preci
 where the base's step takes the gradient of the input only. Limits are fractions of peft's overhead, or an absolute overhead that is
 enough, and those that were set, not those that are met: what misses one is listed in ``MISSED`` with what is held instead, and its test
 says so (xfail). All rows take a quarter of an hour: ``pytest -s benchmarks/test_adapters.py -k "peft_s_adds and DoRA"`` runs a few.
+DoRA with exact dropout needs two products with W each way, an overhead of 1.0 by itself, which is 0.6 of peft's.
 Three methods are defined here alone, to see that a new method gets its plan without a line of its own.
 """
 
@@ -98,9 +99,7 @@ LIMITS: dict[str, tuple[ad.Adapter, float, float, int]] = {
 
 # what misses its limit, and the fraction that it is held to until it does not; a limit that is met again leaves this table
 MISSED = {
-    "LoRA": 0.55, "DoRA": 0.27, "DoRA, dropout": 0.30, "DoRA, exact dropout": 1.1, "FourierFT": 0.32, "LoKr": 0.16, "HiRA": 0.45,
-    "VeRA": 1.25, "VeRA, many": 1.0, "RandLoRA": 0.9, "RandLoRA, many": 0.9, "LoHa": 0.2, "C3A": 0.4, "MiSS": 1.3, "RoAd": 2.0,
-    "IA3": 2.0, "GraLoRA": 1.2,
+    "LoRA": 0.55, "DoRA": 0.27, "DoRA, exact dropout": 0.95, "HiRA": 0.45, "RandLoRA": 0.9, "LoHa": 0.2,
 }  # fmt: skip
 
 

@@ -145,13 +145,20 @@ class Plan:
     @cached_property
     def backward(self) -> Pass:
         """From dy, and what the forward pass has kept, to the wanted cotangents."""
-        return Pass(self.tape, tuple(self.forward.order), tuple(self.grads.values()))
+        known = (r for r in self.forward.order if not self.at_hand(r))
+        return Pass(self.tape, tuple(known), tuple(self.grads.values()))
+
+    def at_hand(self, r: int) -> bool:
+        """Whether a result is the product, entry by entry, of what is there anyway: computed again, it need not be kept."""
+        step = self.tape.steps[r]
+        entrywise = step.kind == "einsum" and len(step.args) == 2 and set("".join(step.with_[0])) <= set(step.with_[1])
+        return entrywise and set(step.args) <= set(self.inputs)
 
     @cached_property
     def saved(self) -> tuple[int, ...]:
         """What the forward pass keeps for the backward pass, beside x and the parameters."""
         read = {a for r in self.backward.order for a in self.tape.steps[r].args} | set(self.backward.outs)
-        return tuple(sorted(read & set(self.forward.order)))
+        return tuple(sorted(read & set(self.forward.order) - set(self.backward.order)))
 
     def __str__(self) -> str:
         saved = sum(self.tape.numel(r) for r in self.saved)

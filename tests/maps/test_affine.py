@@ -149,6 +149,14 @@ def test_noise_acts_where_the_map_says_and_is_the_same_at_each_place(name, token
         assert not torch.allclose(one, dropped(f, x, values, DROP.draw(x)), atol=1e-3)
 
 
+def test_what_is_dropped_is_not_kept_beside_the_noise_and_the_input():
+    low = noise(300, 0.5) >> maps.dense("A", 2, 300) >> maps.dense("B", 200, 2)
+    plan = plan_of(Affine(maps.dense("W", 200, 300, trainable=False) + low, None, True), 100, None, ("A", "B"))
+    assert [plan.tape.shape(r) for r in plan.saved] == [(2,)]  # A (noise · x), but not noise · x
+    mutant = plan_of(Affine(maps.dense("W", 200, 300, trainable=False) + low), 100, None, ("A", "B"))  # without noise: nothing else either
+    assert [mutant.tape.shape(r) for r in mutant.saved] == [(2,)] and len(mutant.backward.order) == len(plan.backward.order) - 2
+
+
 def test_dropout_inside_what_is_written_out_or_cut_is_told():
     with pytest.raises(errors.BadMap, match="written out"):
         run(Affine(maps.hadamard(DROP >> W, W), None, True), torch.randn(3, 4), [torch.randn(6, 4)])
