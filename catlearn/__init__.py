@@ -84,7 +84,8 @@ from catlearn.meanings.symbolic import Symbolic, symbolic
 from catlearn.meanings.words import explain
 from catlearn.symmetry import hom_basis, hom_dim, rho, theta
 
-MEANINGS.update(run="catlearn.meanings.run:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp")
+MEANINGS.update(run="catlearn.meanings.run:run", svg="catlearn.meanings.picture:svg", vjp="catlearn.meanings.reverse:vjp",
+                plan_adapters="catlearn.adapters.plans:plan")  # fmt: skip
 
 __version__ = "0.1.0"
 

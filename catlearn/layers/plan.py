@@ -32,6 +32,7 @@ import torch
 
 from catlearn import errors
 from catlearn.boxes.equivariant import Equivariant, channels, layer
+from catlearn.core.hooks import meaning
 from catlearn.core.points import Explicit
 from catlearn.core.sizes import evaluate, product
 from catlearn.core.term import Term
@@ -87,8 +88,13 @@ def plan(term: Term, tokens: int = 1, sizes: Mapping[str, int] | None = None, dt
     """The planner's choice for every equivariant layer of a term, on ``tokens`` events (the product of the batch axes).
 
     ``sizes`` gives symbolic sizes their values; ``training=False`` plans the forward pass alone. Raises ``BadSymmetry`` for a term without
-    equivariant layers, and where a layer does not fit in memory; ``SizeUnknown`` for a symbol without a value.
+    equivariant layers, and where a layer does not fit in memory; ``SizeUnknown`` for a symbol without a value. Of a torch module with
+    adapters, the plans of these on so many tokens: ``cl.adapters.plan``.
     """
+    if isinstance(term, torch.nn.Module):
+        return meaning("plan_adapters")(term, tokens)
+    if not isinstance(term, Term):
+        raise errors.BadSymmetry(f"a {type(term).__name__} has no plan", ["needed: a term of catlearn, or a module with adapters"])
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
         raise errors.BadSymmetry(f"plan(tokens={tokens!r})", ["needed  a number of events, from 1 on"])
     graph, found = term.graph, {}

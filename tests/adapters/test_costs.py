@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import catlearn as cl
 from catlearn import adapters as ad
+from catlearn import errors
 from catlearn.maps.kernels import squares
 
 
@@ -68,3 +69,12 @@ def test_putting_adapters_in_takes_linearly_many_calls():
     few, many = calls(20), calls(80)
     assert many < 4.4 * few
     assert many + sum(range(80)) > 4.4 * few  # a mutant: one more call for each pair of layers
+
+
+def test_the_plan_of_a_module_with_adapters_is_found_under_the_one_name():
+    model = cl.adapt(nn.Sequential(nn.Linear(8, 8)), ad.LoRA(2))
+    assert str(cl.plan(model, 16)) == str(ad.plan(model, 16))  # type: ignore[arg-type]
+    with pytest.raises(errors.BadAdapter):
+        cl.plan(nn.Linear(2, 2), 4)  # type: ignore[arg-type]
+    with pytest.raises(errors.BadSymmetry, match="a dict has no plan"):
+        cl.plan({}, 4)  # type: ignore[arg-type]
