@@ -480,10 +480,13 @@ rows(
     ],
 )
 PARTS = [((5,), 0), ((2, 5), 1), ((6, 3), 0), ((3, 4), -1), ((5, 3), 0)]
-rows("split.Tensor", [{"self": t(*s), "split_size": z, "dim": d} for s, d in PARTS for z in (2, 3, 6)])
+rows("split.Tensor unsafe_split.Tensor", [{"self": t(*s), "split_size": z, "dim": d} for s, d in PARTS for z in (2, 3, 6)])
 rows("split.sizes", [{"self": t(*s), "split_size": [2, s[d] - 2], "dim": d} for s, d in PARTS])
-rows("split_with_sizes split_with_sizes_copy", [{"self": t(*s), "split_sizes": [2, s[d] - 2], "dim": d} for s, d in PARTS])
-rows("chunk", [{"self": t(*s), "chunks": z, "dim": d} for s, d in PARTS for z in (1, 2)])
+rows(
+    "split_with_sizes split_with_sizes_copy unsafe_split_with_sizes",
+    [{"self": t(*s), "split_sizes": [2, s[d] - 2], "dim": d} for s, d in PARTS],
+)
+rows("chunk unsafe_chunk", [{"self": t(*s), "chunks": z, "dim": d} for s, d in PARTS for z in (1, 2)])
 rows("tensor_split.sections", [{"self": t(*s), "sections": z, "dim": d} for s, d in PARTS for z in (1, 2)])
 rows("unbind.int", [{"self": t(*s), "dim": d} for s in ((2, 3), (3, 3), (1, 4), (5,)) for d in (0, -1)])
 PADS = [

@@ -231,7 +231,8 @@ def pad(call: Call) -> Type:
     return replace(x.type, axes=tuple(axes), zero=x.type.zero and value in (None, 0))
 
 
-_SPLITS = "split.Tensor split.sizes split_with_sizes.default chunk.default unbind.int tensor_split.sections split_with_sizes_copy.default"
+_SPLITS = """split.Tensor split.sizes split_with_sizes.default chunk.default unbind.int tensor_split.sections split_with_sizes_copy.default
+unsafe_split.Tensor unsafe_split_with_sizes.default unsafe_chunk.default"""
 
 ROWS: dict[str, Rule] = {
     "aten.cat.default": cat,
