@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from catlearn import errors
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
@@ -81,6 +83,9 @@ class Blocks(Map):
         return f"blocks({self.name}){'ᵀ' * self.transposed}"
 
 
+LEVELS = 1 << 16  # of a random number of 16 bits
+
+
 @dataclass(frozen=True, repr=False)
 class Noise(Endo):
     """The identity, at whose place entries are dropped with probability ``rate`` while training; the same ones for one name.
@@ -95,9 +100,20 @@ class Noise(Endo):
         """The noise, one entry for each of each vector."""
         return tape.input(self.space, str(self), (TOKENS,))
 
-    def draw(self, x: Any) -> Any:
-        """Noise for vectors x (tokens, \\*space): 0 with probability ``rate``, else 1/(1 − rate)."""
-        return x.new_empty((x.shape[0], *self.space)).bernoulli_(1 - self.rate).div_(1 - self.rate)
+    def draw(self, x: torch.Tensor) -> torch.Tensor:
+        """Noise for vectors x (tokens, \\*space): 0 with probability ``rate``, else what makes its mean 1.
+
+        On a CPU four entries are read off each random word, three times as fast as ``bernoulli_``; the rate is then the nearest multiple
+        of 1/65536, and the mean still 1.
+        """
+        shape = (x.shape[0], *self.space)
+        watched = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+        if watched or x.device.type != "cpu" or type(x) not in (torch.Tensor, torch.nn.Parameter):
+            return x.new_empty(shape).bernoulli_(1 - self.rate).div_(1 - self.rate)
+        count, dropped = math.prod(shape), min(round(self.rate * LEVELS), LEVELS - 1)
+        words = torch.empty(-(-count // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)  # all 64 bits
+        entries = words.view(torch.int16)[:count].view(shape)
+        return (entries >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
 
     def emit(self, b: Builder, x: int) -> int:
         if not b.noise:

@@ -7,7 +7,7 @@ import torch
 
 from catlearn import errors, maps
 from catlearn.maps.affine import Affine, common_end
-from catlearn.maps.batched import blocks, noise
+from catlearn.maps.batched import Noise, blocks, noise
 from catlearn.maps.plan import plan_of
 from catlearn.maps.running import planned, run
 
@@ -119,6 +119,32 @@ NOISY = {
     "whole": Affine(DROP >> W >> GAIN, b >> GAIN, True),
     "exact": Affine(W + (DROP >> (((W + LOW) >> maps.row_norm(W + LOW, -1) >> GAIN) + (-1) * W)), b, True),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_noise_drops_at_its_rate_independently_and_has_mean_one(rate, dtype):
+    torch.manual_seed(0)
+    n, cut = 400_000, round(rate * 65536)
+    found = Noise((4,), rate).draw(torch.zeros(n // 4, 4, dtype=dtype)).double()
+    assert found.unique().tolist() == [0.0, float(torch.tensor(65536 / (65536 - cut), dtype=dtype))]
+    kept = (found > 0).double()
+    deviation = (rate * (1 - rate)) ** 0.5
+    assert torch.allclose(kept.mean(0), torch.full((4,), 1 - rate, dtype=torch.float64), atol=5 * deviation / (n / 4) ** 0.5 + 1e-5)
+    centred = (kept - (1 - rate)) / deviation  # neighbours in one random word, and in the next, know nothing of each other
+    flat = centred.flatten()
+    assert all(abs(float((flat[k:] * flat[: n - k]).mean())) < 5 / n**0.5 for k in (1, 2, 3, 4, 5, 8))
+
+
+def test_noise_is_drawn_for_any_count_and_again_from_a_seed():
+    for shape in ((0, 3), (1, 1), (3, 1), (5, 1), (7, 3)):
+        drop = Noise((shape[1],), 0.3)
+        one, two = (torch.manual_seed(1) and drop.draw(torch.zeros(shape)) for _ in range(2))
+        assert one.shape == shape and torch.equal(one, two)
+    assert Noise((4,), 0.999999).draw(torch.zeros(1000, 4)).isfinite().all()
+    assert not torch.equal(Noise((4,), 0.5).draw(torch.zeros(50, 4)), Noise((4,), 0.5).draw(torch.zeros(50, 4)))
+    many = torch.vmap(Noise((4,), 0.5).draw, randomness="different")(torch.zeros(3, 50, 4))
+    assert not torch.equal(many[0], many[1])
 
 
 def dropped(f: Affine, x: torch.Tensor, values: list[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
