@@ -25,11 +25,12 @@ from torch import nn
 from catlearn import errors
 from catlearn.adapters.definition import Adapter, Place
 from catlearn.adapters.modules import Adapted, adapted_class, bias_of
-from catlearn.adapters.rewriting import drops_inputs, is_base, noisy, summands
+from catlearn.adapters.rewriting import drops_inputs, is_base, summands
 from catlearn.adapters.sites import Site, Where, select
 from catlearn.adapters.skipped import NoDropout
 from catlearn.adapters.slots import VIEWS, Cell, Shared, Slot, hold, starts
 from catlearn.maps.base import Map
+from catlearn.maps.noise import drops
 
 FREEZE = ("all", "adapted", "none")
 
@@ -67,7 +68,7 @@ def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: st
 
 def heeds(site: Site, f: Map) -> bool:
     """Whether dropout in a formula acts at a place: where the forward pass is ours, and groups do not stand between it and the input."""
-    if not noisy(f):
+    if not drops(f):
         return True
     if not site.by_forward or isinstance(site.module, nn.Embedding):
         return False

@@ -17,8 +17,8 @@ from catlearn.adapters.definition import Adapter, Place
 from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.leaves import dense, diagonal
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

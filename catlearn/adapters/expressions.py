@@ -23,14 +23,14 @@ import torch.nn.functional as F
 from catlearn import errors
 from catlearn.adapters.definition import Adapter
 from catlearn.adapters.positions import Ends, parsed, subsets
-from catlearn.adapters.rewriting import BASE, change, is_base, noisy, renamed, substituted
+from catlearn.adapters.rewriting import BASE, change, is_base, renamed, substituted
 from catlearn.maps.affine import Affine
 from catlearn.maps.algebra import add, scaled
 from catlearn.maps.base import Map
-from catlearn.maps.batched import Noise
 from catlearn.maps.combine import Compose, Scaled, Sum
 from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.leaves import dense
+from catlearn.maps.noise import Noise, drops
 from catlearn.maps.running import run, writing
 
 Stack = tuple[tuple[str, Adapter, float | None], ...]  # names, methods, and numbers; None for a stack
@@ -85,7 +85,7 @@ def expression(stack: Stack, o: int, i: Any) -> Expression:
     ends = tuple(parsed(adapter.positions) for _, adapter, _ in stack)
     some = {acts: tuple(entry for entry, on in zip(stack, acts, strict=True) if on) for acts in subsets(ends) if not all(acts)}
     fewer = {acts: expression(rest, o, i) if rest else None for acts, rest in some.items()}
-    loud, layer = noisy(f), Affine(f, g)
+    loud, layer = drops(f), Affine(f, g)
     return Expression(f, g, layer, Affine(f, g, True) if loud else layer, Affine(f, None, loud), keys(f), keys(layer), keys(g), loud,
                       is_base(g), writing(f)[0].function, writing(g)[0].function, tuple(below), ends, fewer, stuck(f),
                       (stack, o, i))  # fmt: skip
@@ -117,14 +117,14 @@ def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor], first: C
 
     ``first(part, x)`` runs the parts that read the layer's own input, if that is no vector; it gives vectors.
     """
-    if not noisy(f) or isinstance(f, RowNorm):
+    if not drops(f) or isinstance(f, RowNorm):
         return first(f, x) if first is not None else run(f, x, [values[name] for name in f.params])
     if isinstance(f, Noise):
         return F.dropout(x, f.rate, True)
     if isinstance(f, Scaled):
         return f.factor * run_noisy(f.of, x, values, first)
     if isinstance(f, Sum):
-        quiet, loud = [part for part in f.maps if not noisy(part)], [part for part in f.maps if noisy(part)]
+        quiet, loud = [part for part in f.maps if not drops(part)], [part for part in f.maps if drops(part)]
         found = [run_noisy(add(*quiet), x, values, first)] if quiet else []
         found += [run_noisy(part, x, values, first) for part in loud]
         return sum(found[1:], found[0])
@@ -138,7 +138,7 @@ def run_noisy(f: Map, x: torch.Tensor, values: dict[str, torch.Tensor], first: C
 
 def stuck(f: Map) -> Map | None:
     """The first part inside which no dropout can act on vectors, such as an entrywise product; None if there is none."""
-    if not noisy(f) or isinstance(f, Noise | RowNorm):
+    if not drops(f) or isinstance(f, Noise | RowNorm):
         return None
     parts = (f.of,) if isinstance(f, Scaled) else f.maps if isinstance(f, Sum | Compose) else None
     return f if parts is None else next((found for part in parts if (found := stuck(part)) is not None), None)
@@ -155,6 +155,6 @@ def pieces(f: Compose) -> tuple[Map, ...]:
     """A chain cut at the parts that drop something."""
     found: list[Map] = []
     for part in f.maps:
-        joins = found and not noisy(part) and not noisy(found[-1])
+        joins = found and not drops(part) and not drops(found[-1])
         found[-1:] = [found[-1] >> part] if joins else [*found[-1:], part]
     return tuple(found)

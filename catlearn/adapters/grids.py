@@ -16,9 +16,10 @@ from catlearn.adapters.definition import Adapter
 from catlearn.adapters.low_rank import Ranked
 from catlearn.adapters.starts import ZERO, kaiming, read, start
 from catlearn.maps.base import Map
-from catlearn.maps.batched import blocks, noise
+from catlearn.maps.batched import blocks
 from catlearn.maps.leaves import dense
 from catlearn.maps.moves import broadcast, permute, reshape
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from catlearn.adapters.definition import Adapter, Place
 from catlearn.adapters.starts import ZERO, kaiming, normal, read, start, svd
 from catlearn.maps.algebra import add
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.given import size
 from catlearn.maps.leaves import dense, diagonal, scalar
 from catlearn.maps.moves import selection
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from catlearn.adapters.starts import ZERO, kaiming, normal, read, start, svd
 from catlearn.core.op import Init
 from catlearn.maps.algebra import column_norm, row_norm
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.leaves import dense, diagonal
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from catlearn.adapters.low_rank import Ranked
 from catlearn.adapters.starts import ZERO, kaiming, normal, svd
 from catlearn.maps.algebra import add, hadamard
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.leaves import dense
 from catlearn.maps.moves import reshape
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from typing import Any
 
 from catlearn.core.op import Param
 from catlearn.maps.algebra import add, scaled, tensor, then
-from catlearn.maps.base import Map, walk
-from catlearn.maps.batched import Noise
+from catlearn.maps.base import Map
 from catlearn.maps.combine import Compose, Scaled, Sum, Tensor
 from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.given import size
 from catlearn.maps.leaves import Dense, Identity
+from catlearn.maps.noise import Noise, drops
 from catlearn.maps.reflections import Reflection
 
 BASE = ("W", "bias")  # the weight and the bias that a formula is about
@@ -70,7 +70,7 @@ def substituted(f: Map, base: Map, name: str = "W") -> Map:
     """A map in the place of W (or b). Where the lengths of its rows are asked for, nothing of it is dropped."""
 
     def other(part: Map) -> Map | None:
-        if isinstance(part, RowNorm) and noisy(base):
+        if isinstance(part, RowNorm) and drops(base):
             return replace(part, of=substituted(part.of, silent(base), name))
         return base if isinstance(part, Dense) and part.name == name else None
 
@@ -99,18 +99,13 @@ def change(f: Map) -> Map | None:
     return add(*rest) if len(rest) == len(parts) - 1 and rest else None
 
 
-def noisy(f: Map) -> bool:
-    """Whether dropout acts somewhere in the map."""
-    return any(isinstance(part, Noise) for part in walk(f))
-
-
 def drops_inputs(f: Map) -> bool:
     """Whether dropout acts on inputs only: at the front of chains."""
-    if not noisy(f) or isinstance(f, Noise):
+    if not drops(f) or isinstance(f, Noise):
         return True
     if isinstance(f, Compose):
         front = next((k for k, part in enumerate(f.maps) if not isinstance(part, Noise)), len(f.maps))
-        return all(drops_inputs(f.maps[k]) if k == front else not noisy(f.maps[k]) for k in range(front, len(f.maps)))
+        return all(drops_inputs(f.maps[k]) if k == front else not drops(f.maps[k]) for k in range(front, len(f.maps)))
     return isinstance(f, Sum | Scaled) and all(drops_inputs(part) for part in (f.maps if isinstance(f, Sum) else (f.of,)))
 
 

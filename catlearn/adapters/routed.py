@@ -21,8 +21,8 @@ from catlearn.adapters.positions import parsed
 from catlearn.adapters.starts import ONE, ZERO, kaiming, read, start
 from catlearn.core.op import Init
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.leaves import dense
+from catlearn.maps.noise import noise
 
 LOGITS, HALF = Init("uniform", (-1e-3, 1e-3)), Init("constant", (0.5,))
 

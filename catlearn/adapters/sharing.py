@@ -18,8 +18,8 @@ from catlearn.adapters.low_rank import Ranked
 from catlearn.adapters.starts import ZERO, kaiming, normal, read, start
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.leaves import dense
+from catlearn.maps.noise import noise
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from catlearn.adapters.low_rank import Ranked
 from catlearn.adapters.normed import frames
 from catlearn.adapters.starts import ONE, ZERO, kaiming, normal, read, start, svd
 from catlearn.maps.base import Map
-from catlearn.maps.batched import noise
 from catlearn.maps.entries import sparse
 from catlearn.maps.leaves import dense, diagonal
+from catlearn.maps.noise import noise
 
 
 def frozen(name: str, rows: int, columns: int) -> Map:

@@ -27,10 +27,10 @@ from typing import Any
 
 from catlearn.core.op import Param
 from catlearn.maps.base import Map, walk
-from catlearn.maps.batched import Noise
 from catlearn.maps.combine import Compose
 from catlearn.maps.given import Shape
 from catlearn.maps.leaves import Identity
+from catlearn.maps.noise import Noise
 
 
 @dataclass(frozen=True)

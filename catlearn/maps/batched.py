@@ -1,4 +1,4 @@
-"""``blocks``: a block-diagonal map whose blocks are one parameter, applied as one batched product; ``noise``: where dropout acts.
+"""``blocks``: a block-diagonal map whose blocks are one parameter, applied as one batched product.
 
 >>> import torch
 >>> f = blocks("P", 2, 1, 3)
@@ -16,18 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from catlearn import errors
 from catlearn.core.op import Init, Param
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape, parameter, space
-from catlearn.maps.leaves import Endo, times_vector
-from catlearn.maps.tape import TOKENS
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
-    from catlearn.maps.tape import Tape
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,58 +78,6 @@ class Blocks(Map):
         return f"blocks({self.name}){'ᵀ' * self.transposed}"
 
 
-LEVELS = 1 << 16  # of a random number of 16 bits
-
-
-@dataclass(frozen=True, repr=False)
-class Noise(Endo):
-    """The identity, at whose place entries are dropped with probability ``rate`` while training; the same ones for one name.
-
-    A plan reads it as the identity, that of an ``Affine`` with noise as a product with a tensor of noise.
-    """
-
-    rate: float
-    name: str = "drop"
-
-    def register(self, tape: Tape) -> int:
-        """The noise, one entry for each of each vector."""
-        return tape.input(self.space, str(self), (TOKENS,))
-
-    def draw(self, x: torch.Tensor) -> torch.Tensor:
-        """Noise for vectors x (tokens, \\*space): 0 with probability ``rate``, else what makes its mean 1.
-
-        On a CPU four entries are read off each random word, three times as fast as ``bernoulli_``; the rate is then the nearest multiple
-        of 1/65536, and the mean still 1.
-        """
-        shape = (x.shape[0], *self.space)
-        watched = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-        if watched or x.device.type != "cpu" or type(x) not in (torch.Tensor, torch.nn.Parameter):
-            return x.new_empty(shape).bernoulli_(1 - self.rate).div_(1 - self.rate)
-        count, dropped = math.prod(shape), min(round(self.rate * LEVELS), LEVELS - 1)
-        words = torch.empty(-(-count // 4), dtype=torch.int64).random_(torch.iinfo(torch.int64).min, None)  # all 64 bits
-        entries = words.view(torch.int16)[:count].view(shape)
-        return (entries >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
-
-    def emit(self, b: Builder, x: int) -> int:
-        if not b.noise:
-            return x
-        if b.tape.lead(x) != (TOKENS,):
-            raise errors.BadMap(f"{self} acts on parts of vectors", ["dropout inside a product of maps"], "put it before or after")
-        return times_vector(b, self.register(b.tape), x)
-
-    def matrix(self, b: Builder) -> int:
-        if b.noise:
-            raise errors.BadMap(f"{self} is written out", ["dropout differs from vector to vector"], "put it before or after")
-        return b.tape.eye(self.space)
-
-    @property
-    def T(self) -> Map:
-        return self
-
-    def __str__(self) -> str:
-        return f"{self.name}({self.rate})"
-
-
 def blocks(name: str, n: int, rows: int, columns: int, init: Any = None, trainable: bool = True) -> Map:
     """A block-diagonal map R^n ⊗ R^columns → R^n ⊗ R^rows, its parameter of shape (n, rows, columns); starts uniform."""
     shape = space((n, rows, columns), f"blocks {name!r}")
@@ -142,12 +85,3 @@ def blocks(name: str, n: int, rows: int, columns: int, init: Any = None, trainab
         raise errors.BadMap(f"blocks {name!r}: {shape}", ["needed: n, rows and columns of at least 1"])
     bound = 1 / math.sqrt(columns)
     return Blocks(name, parameter(name, shape, Init("uniform", (-bound, bound)) if init is None else init, trainable, "blocks"))
-
-
-def noise(dom: Any, rate: float) -> Map:
-    """Where dropout acts inside a map; ``rate`` 0 is the identity itself."""
-    from catlearn.maps.leaves import Identity
-
-    if not 0 <= rate < 1:
-        raise errors.BadMap(f"noise with rate {rate!r}", ["needed: a rate from 0 up to, but not, 1"])
-    return Noise(space(dom, "noise"), float(rate)) if rate else Identity(space(dom, "noise"))

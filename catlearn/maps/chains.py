@@ -23,7 +23,8 @@ from catlearn.maps.costs import NEVER
 from catlearn.maps.entrywise import RowNorm
 from catlearn.maps.given import Shape, size
 from catlearn.maps.leaves import Diagonal, times_vector
-from catlearn.maps.planner import Builder, drops
+from catlearn.maps.noise import drops
+from catlearn.maps.planner import Builder
 from catlearn.maps.reflections import Reflection, reflected
 from catlearn.maps.tape import LETTERS
 

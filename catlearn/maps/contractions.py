@@ -97,7 +97,7 @@ def contraction(w: Writer) -> str:
         return f"{a.spread(out)} * {c.spread(out)}" if out else f"{a.text} * {c.text}"
     if batch:
         return batched(a, c, inner, batch, out)
-    return in_place(a, c, inner, out) or in_place(c, a, inner, out) or summed(a, c, inner, out) or product(a, c, inner, out)
+    return in_place(a, c, inner, out) or in_place(c, a, inner, out) or by_batches(a, c, inner, out) or product(a, c, inner, out)
 
 
 def operands_of(w: Writer) -> tuple[list[Operand], str]:
@@ -186,7 +186,7 @@ def in_place(x: Operand, m: Operand, inner: str, out: str) -> str | None:
     return shaped(f"{side(m, new, inner)}.expand({lengths}).bmm({x.grouped(before, inner, after)})", (before, new, after), out, sizes)
 
 
-def summed(a: Operand, c: Operand, inner: str, out: str) -> str | None:
+def by_batches(a: Operand, c: Operand, inner: str, out: str) -> str | None:
     """A batch of products over the first letters, then their sum: where both lie so, neither is moved. None where one product is better."""
     left, right = (("".join(k for k in out if k in x.letters)) for x in (a, c))
     if not left or not right or left not in a.letters or right not in c.letters:

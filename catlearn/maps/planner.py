@@ -20,17 +20,11 @@ from functools import reduce
 from itertools import permutations
 from typing import Any
 
-from catlearn.maps.base import Map, walk
+from catlearn.maps.base import Map
 from catlearn.maps.costs import ENTRY, FUSED, NEVER, PASS, STEP, weight
 from catlearn.maps.given import Shape, size
+from catlearn.maps.noise import drops
 from catlearn.maps.tape import LETTERS, Tape
-
-
-def drops(f: Map) -> bool:
-    """Whether dropout acts somewhere in the map."""
-    from catlearn.maps.batched import Noise
-
-    return any(isinstance(part, Noise) for part in walk(f))
 
 
 class Builder:

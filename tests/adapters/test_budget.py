@@ -8,6 +8,7 @@ from torch import nn
 import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
+from tests.adapters.scattered import scattered
 
 X = torch.randn(16, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
@@ -18,13 +19,7 @@ def network():
 
 
 def adapted():
-    model = cl.adapt(network(), ad.AdaLoRA(4, alpha=8))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
+    return scattered(cl.adapt(network(), ad.AdaLoRA(4, alpha=8)))
 
 
 def cells(model):

@@ -11,6 +11,7 @@ import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
 from tests.adapters.cases import CASES
+from tests.adapters.scattered import scattered
 from tests.adapters.test_laws import adapted, layers_of
 
 peft = pytest.importorskip("peft")
@@ -31,13 +32,8 @@ class Net(nn.Module):
         return self.block["fc2"](self.block["fc"](torch.tanh(self.fc(x))))
 
 
-def scattered(model):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.2 * torch.randn(p.shape, generator=generator))
-    return model.eval()
+def moved(model):
+    return scattered(model, 0.2).eval()
 
 
 # -- ranks and scales of each layer ----------------------------------------------------------------------------------------
@@ -51,7 +47,7 @@ PATTERNS = [
 @pytest.mark.parametrize("more", [{}, {"use_rslora": True}, {"use_dora": True}, {"use_dora": True, "use_rslora": True}], ids=str)
 def test_a_folder_of_peft_s_with_patterns_gives_the_same_model(ranks, alphas, more, tmp_path):
     config = peft.LoraConfig(r=6, lora_alpha=5, target_modules=["fc", "fc2"], rank_pattern=ranks, alpha_pattern=alphas, **more)
-    other = scattered(peft.get_peft_model(Net(), config))
+    other = moved(peft.get_peft_model(Net(), config))
     other.save_pretrained(tmp_path)
     ours = cl.load_adapter(Net(), tmp_path).eval()
     assert torch.allclose(ours(X), other(X), rtol=1e-4, atol=2e-5) and not torch.allclose(ours(X), Net()(X), atol=1e-3)
@@ -64,7 +60,7 @@ def test_a_folder_of_peft_s_with_patterns_gives_the_same_model(ranks, alphas, mo
 @pytest.mark.parametrize("kind", [peft.LoHaConfig, peft.LoKrConfig])
 def test_loha_and_lokr_have_patterns_too(kind, tmp_path):
     config = kind(r=3, alpha=4, target_modules=["fc", "fc2"], rank_pattern={"fc2": 2}, alpha_pattern={"^fc": 9})
-    other = scattered(peft.get_peft_model(Net(), config))
+    other = moved(peft.get_peft_model(Net(), config))
     other.save_pretrained(tmp_path)
     assert torch.allclose(cl.load_adapter(Net(), tmp_path).eval()(X), other(X), rtol=1e-4, atol=2e-5)
 
@@ -74,7 +70,7 @@ def three(kind, **options):
     model = Net()
     for layer, rank, alpha in (("fc", 2, None), ("block.fc", 3, 5), ("block.fc2", 2, 7)):
         model = cl.adapt(model, kind(rank, alpha=alpha, **options), where=lambda path, _, layer=layer: path == layer)
-    return scattered(model)
+    return moved(model)
 
 
 @pytest.mark.parametrize("kind", [ad.LoRA, ad.RsLoRA, ad.DoRA, ad.LoHa, ad.LoKr])
@@ -88,7 +84,7 @@ def test_ranks_of_each_layer_go_to_peft_and_come_back(kind, tmp_path):
 
 
 def test_concatenated_ranks_are_saved_for_peft(tmp_path):
-    model = scattered(cl.adapt(cl.adapt(Net(), ad.LoRA(2), where="fc|block.fc", name="a"), ad.LoRA(3), where="fc", name="b"))
+    model = moved(cl.adapt(cl.adapt(Net(), ad.LoRA(2), where="fc|block.fc", name="a"), ad.LoRA(3), where="fc", name="b"))
     cl.save_adapter(ad.concatenate(model, {"a": 0.5, "b": 2.0}, "both"), tmp_path, "both")
     assert torch.allclose(peft.PeftModel.from_pretrained(Net(), tmp_path).eval()(X), model(X), rtol=1e-4, atol=2e-5)
 

@@ -13,20 +13,12 @@ import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
 from tests.adapters.cases import CASES, DATA
+from tests.adapters.scattered import scattered
 from tests.adapters.test_laws import adapted, inputs, layers_of
 from tests.adapters.test_modules import INDEX, net
 
 each = pytest.mark.parametrize("case", CASES, ids=[f"{k}-{c}" for k, c in enumerate(CASES)])
 pytestmark = pytest.mark.filterwarnings("ignore::catlearn.adapters.NoDropout")
-
-
-def scattered(model, scale=0.3):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(scale * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
 
 
 # -- every method ----------------------------------------------------------------------------------------------------------

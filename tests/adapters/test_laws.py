@@ -11,6 +11,7 @@ import catlearn as cl
 from catlearn import adapters as ad
 from tests.adapters.cases import CASES, DATA, Case
 from tests.adapters.dense import BIAS, DENSE
+from tests.adapters.scattered import scattered
 
 
 def layers_of(case):
@@ -36,11 +37,8 @@ def adapted(case, trained=True):
 
 def scatter(model):
     """Random trained numbers, as far from special values as training would bring them."""
-    generator = torch.Generator().manual_seed(2)
+    scattered(model, seed=2)
     with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
         for name, buffer in model.named_buffers():
             if name.endswith(".step"):
                 buffer.fill_(10)

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
+from tests.adapters.scattered import scattered
 
 
 class Same(nn.Conv2d):
@@ -40,15 +41,6 @@ LAYERS = {
     "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2), IMAGE),
     "transposed, grouped": (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), IMAGE),
 }  # fmt: skip
-
-
-def scattered(model):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
 
 
 def layer(name):

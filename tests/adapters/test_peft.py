@@ -12,6 +12,7 @@ import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
 from catlearn.adapters.peft import ROWS
+from tests.adapters.scattered import scattered
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")
@@ -31,13 +32,8 @@ def base():
     return nn.Sequential(nn.Linear(16, 24), nn.Tanh(), nn.Linear(24, 24), nn.Linear(24, 8))
 
 
-def scattered(model):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.2 * torch.randn(p.shape, generator=generator))
-    return model.eval()
+def moved(model):
+    return scattered(model, 0.2).eval()
 
 
 def theirs(adapter, layers=("0", "2")):
@@ -50,7 +46,7 @@ def theirs(adapter, layers=("0", "2")):
         layers = layers[:1]  # peft numbers the bases of layers with other counts differently
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return scattered(peft.get_peft_model(base(), kind(target_modules=list(layers), **options)))
+        return moved(peft.get_peft_model(base(), kind(target_modules=list(layers), **options)))
 
 
 X = torch.randn(5, 16, generator=torch.Generator().manual_seed(2))
@@ -95,7 +91,7 @@ def test_a_folder_of_peft_s_gives_the_same_model_gradients_and_merged_weights(ad
 
 @each
 def test_a_folder_of_ours_is_read_by_peft(adapter, tmp_path):
-    ours = scattered(cl.adapt(base(), adapter, where="0" if type(adapter) is ad.RandLoRA else "0|2"))
+    ours = moved(cl.adapt(base(), adapter, where="0" if type(adapter) is ad.RandLoRA else "0|2"))
     cl.save_adapter(ours, tmp_path)
     other = peft.PeftModel.from_pretrained(base(), tmp_path).eval()
     assert torch.allclose(other(X), ours(X), rtol=1e-4, atol=2e-5) and not torch.allclose(ours(X), base()(X), atol=1e-3)
@@ -122,7 +118,7 @@ def convolutions():
 
 def test_embeddings_and_convolutions_of_lora_go_both_ways(tmp_path):
     config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=["emb", "conv"])
-    other = scattered(peft.get_peft_model(convolutions(), config))
+    other = moved(peft.get_peft_model(convolutions(), config))
     other.save_pretrained(tmp_path / "theirs")
     ours = cl.load_adapter(convolutions(), tmp_path / "theirs")
     index, image = torch.tensor([[1, 2, 8]]), torch.randn(2, 4, 5, 5)
@@ -147,7 +143,7 @@ def two(adapter):
     other = peft.get_peft_model(copy.deepcopy(plain), kind(**options), adapter_name="a")
     other.add_adapter("b", kind(**options))
     other.base_model.set_adapter(["a", "b"])
-    other = scattered(other)
+    other = moved(other)
     for n, p in other.named_parameters():
         if ".b." in n or ".a." in n:
             with torch.no_grad():
@@ -222,7 +218,7 @@ def test_methods_that_peft_lacks_have_a_format_of_their_own(adapter, tmp_path):
         return nn.Sequential(nn.Linear(16, 24), nn.Linear(24, 4))
 
     where = "0"
-    ours = scattered(cl.adapt(plain(), adapter, where=where))
+    ours = moved(cl.adapt(plain(), adapter, where=where))
     cl.save_adapter(ours, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert json.loads((tmp_path / "adapter_config.json").read_text())["method"] == type(adapter).__name__

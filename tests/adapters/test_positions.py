@@ -7,6 +7,7 @@ from torch import nn
 import catlearn as cl
 from catlearn import adapters as ad
 from catlearn import errors
+from tests.adapters.scattered import scattered
 
 
 def layer():
@@ -14,13 +15,8 @@ def layer():
     return nn.Linear(5, 6).double()
 
 
-def scattered(model, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.5 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
+def moved(model, seed=1):
+    return scattered(model, 0.5, seed)
 
 
 def rows_of(V):
@@ -58,7 +54,7 @@ X = torch.randn(2, 7, 5, dtype=torch.float64, generator=torch.Generator().manual
 @pytest.mark.parametrize("positions, p, s", [("f1+l1", 1, 1), ("f3", 3, 0), ("l2", 0, 2), ("f2+l4", 2, 4), ("f5+l5", 5, 5), ("all", 9, 0)])
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_first_and_last_positions_are_edited_and_no_others(positions, p, s, length):
-    model, x = scattered(cl.adapt(layer(), ad.LoReFT(2, positions=positions))), X[:, :length].clone().requires_grad_()
+    model, x = moved(cl.adapt(layer(), ad.LoReFT(2, positions=positions))), X[:, :length].clone().requires_grad_()
     want = by_loops(model, x, lambda t, T: ["default"] if t < p or t >= T - s else [])
     y = model(x)
     assert torch.allclose(y, want, rtol=1e-10)
@@ -74,7 +70,7 @@ def test_both_ends_may_have_interventions_of_their_own_and_stack_with_any_method
     model = layer()
     for name, adapter in (("low", ad.LoRA(2)), ("first", ad.LoReFT(2, positions="f3")), ("last", ad.LoReFT(1, positions="l5"))):
         cl.adapt(model, adapter, name=name)
-    scattered(model)
+    moved(model)
     low = model.adapters["weight"]["low"]
     base, W = layer(), model._parameters["weight"]
     y = model(X)
@@ -95,7 +91,7 @@ def test_both_ends_may_have_interventions_of_their_own_and_stack_with_any_method
 
 
 def test_in_the_edited_subspace_the_output_is_what_was_asked_and_beside_it_the_base():
-    model = scattered(cl.adapt(layer(), ad.LoReFT(2, positions="f1")))
+    model = moved(cl.adapt(layer(), ad.LoReFT(2, positions="f1")))
     cell, base = model.adapters["weight"]["default"], layer()(X)
     R, y = rows_of(cell.V), model(X)
     assert torch.allclose(y[:, 0] @ R.t(), base[:, 0] @ cell.W_r.t() + cell.b_r, rtol=1e-9)
@@ -108,7 +104,7 @@ def test_in_the_edited_subspace_the_output_is_what_was_asked_and_beside_it_the_b
 def test_padding_on_either_side_is_no_position(mask):
     model = layer()
     cl.adapt(cl.adapt(model, ad.LoReFT(2, positions="f1+l2"), name="a"), ad.LoReFT(1, positions="l1"), name="b")
-    scattered(model)
+    moved(model)
     kept = [[t for t, on in enumerate(row) if on] for row in mask]
     want = []
     for row, real in zip(X, kept, strict=True):
@@ -122,7 +118,7 @@ def test_padding_on_either_side_is_no_position(mask):
 
 
 def test_positions_compile_and_export_for_any_length():
-    model = scattered(cl.adapt(layer(), ad.LoReFT(2, positions="f1+l2")))
+    model = moved(cl.adapt(layer(), ad.LoReFT(2, positions="f1+l2")))
     torch._dynamo.reset()
     run = torch.compile(model, fullgraph=True, backend="aot_eager")
     assert torch.allclose(run(X), model(X))
@@ -163,5 +159,5 @@ def test_what_positions_cannot_do_is_named():
 
 def test_a_file_keeps_the_positions(tmp_path):
     model = nn.Sequential(layer())
-    cl.save_adapter(scattered(cl.adapt(model, ad.LoReFT(2, positions="f1+l1"))), tmp_path)
+    cl.save_adapter(moved(cl.adapt(model, ad.LoReFT(2, positions="f1+l1"))), tmp_path)
     assert torch.allclose(cl.load_adapter(nn.Sequential(layer()), tmp_path)(X), model(X))

@@ -7,6 +7,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import catlearn as cl
 from catlearn import adapters as ad
+from tests.adapters.scattered import scattered
 
 LAYERS, NAMES = 24, [f"task{k}" for k in range(8)]
 X = torch.randn(6, 16, generator=torch.Generator().manual_seed(3))
@@ -27,12 +28,7 @@ def model(adapters, layers=LAYERS):
     net = nn.Sequential(*(Block() for _ in range(layers)))
     for name, adapter in adapters.items():
         cl.adapt(net, adapter, name=name)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in net.parameters():
-            if p.requires_grad:
-                p.add_(0.2 * torch.randn(p.shape, generator=generator))
-    return net.eval()
+    return scattered(net, 0.2).eval()
 
 
 def by_hand(net, numbers, x=X):

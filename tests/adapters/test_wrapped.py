@@ -9,6 +9,7 @@ from torch import nn
 
 import catlearn as cl
 from catlearn import adapters as ad
+from tests.adapters.scattered import scattered
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")
@@ -41,13 +42,8 @@ class Net(nn.Module):
         return self.ex(self.lin(self.att(x, x, x, need_weights=False)[0][:, 0]))
 
 
-def scattered(model):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            if p.requires_grad:
-                p.add_(0.3 * torch.randn(p.shape, generator=generator))
-    return model.eval()
+def moved(model):
+    return scattered(model).eval()
 
 
 TARGETS = {
@@ -63,7 +59,7 @@ PLACES = {"attention": "att|lin", "stack": "lin|*.w1", "matrix": "lin|*.m", "all
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", TARGETS)
 def test_a_folder_of_peft_s_computes_the_same_here(kind, turned, tmp_path):
-    other = scattered(peft.get_peft_model(Net(turned), peft.LoraConfig(r=2, lora_alpha=6, **TARGETS[kind])))
+    other = moved(peft.get_peft_model(Net(turned), peft.LoraConfig(r=2, lora_alpha=6, **TARGETS[kind])))
     other.save_pretrained(tmp_path)
     ours = cl.load_adapter(Net(turned), tmp_path).eval()
     assert torch.allclose(ours(X), other(X), rtol=1e-4, atol=1e-4) and not torch.allclose(ours(X), Net(turned)(X), atol=1e-2)
@@ -80,7 +76,7 @@ def test_a_folder_of_peft_s_computes_the_same_here(kind, turned, tmp_path):
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", ["attention", "stack", "matrix", "all", "endings"])
 def test_our_folder_computes_the_same_there(kind, turned, tmp_path):
-    ours = scattered(cl.adapt(Net(turned), ad.LoRA(2, alpha=6), where=PLACES[kind]))
+    ours = moved(cl.adapt(Net(turned), ad.LoRA(2, alpha=6), where=PLACES[kind]))
     cl.save_adapter(ours, tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "LORA"
     again = peft.PeftModel.from_pretrained(Net(turned), tmp_path).eval()
@@ -90,7 +86,7 @@ def test_our_folder_computes_the_same_there(kind, turned, tmp_path):
 
 def test_peft_adds_the_change_of_an_output_projection_twice():
     other = peft.get_peft_model(Net(), peft.LoraConfig(r=2, lora_alpha=6, target_modules=["att"]))
-    inner = scattered(other).base_model.model.att
+    inner = moved(other).base_model.model.att
     plain = Net()
     with torch.no_grad():
         plain.att.in_proj_weight += inner.get_delta_weight("default")
@@ -103,7 +99,7 @@ def test_peft_adds_the_change_of_an_output_projection_twice():
 
 def test_what_peft_cannot_hold_there_is_kept_by_our_format(tmp_path):
     for adapter, where in ((ad.DoRA(2), "*.w1"), (ad.LoRA(2), "att.in_proj_weight"), (ad.LoRA(2, dropout=0.1), "*.m"), (ad.HRA(2), "att")):
-        ours = scattered(cl.adapt(Net(), adapter, where=where))
+        ours = moved(cl.adapt(Net(), adapter, where=where))
         cl.save_adapter(ours, tmp_path)
         assert json.loads((tmp_path / "adapter_config.json").read_text())["format"] == "catlearn.adapter/1"
         assert torch.allclose(cl.load_adapter(Net(), tmp_path).eval()(X), ours(X), atol=1e-5)

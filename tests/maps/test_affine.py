@@ -7,7 +7,8 @@ import torch
 
 from catlearn import errors, maps
 from catlearn.maps.affine import Affine, common_end
-from catlearn.maps.batched import Noise, blocks, noise
+from catlearn.maps.batched import blocks
+from catlearn.maps.noise import Noise, noise
 from catlearn.maps.plan import plan_of
 from catlearn.maps.running import planned, run
 
@@ -143,6 +144,8 @@ def test_noise_is_drawn_for_any_count_and_again_from_a_seed():
         assert one.shape == shape and torch.equal(one, two)
     assert Noise((4,), 0.999999).draw(torch.zeros(1000, 4)).isfinite().all()
     assert not torch.equal(Noise((4,), 0.5).draw(torch.zeros(50, 4)), Noise((4,), 0.5).draw(torch.zeros(50, 4)))
+    with torch.device("meta"):  # a default device is not that of x
+        assert Noise((4,), 0.5).draw(torch.zeros(50, 4, device="cpu")).device.type == "cpu"
     many = torch.vmap(Noise((4,), 0.5).draw, randomness="different")(torch.zeros(3, 50, 4))
     assert not torch.equal(many[0], many[1])
 

@@ -43,4 +43,4 @@ def test_a_block_that_is_missed_or_a_turn_that_is_lost_is_seen(change):
     program = scheme.passing(True, True)
     assert change[0] in program.code, program.code
     program.__dict__["code"] = program.code.replace(*change)
-    assert (push(scheme, x, weight, bias)[0] - dense(family, x, weight, bias)).abs().max() > 1e-2
+    assert not torch.allclose(push(scheme, x, weight, bias)[0], dense(family, x, weight, bias), atol=1e-2)  # what is not written may be nan
