@@ -30,6 +30,17 @@ CASES = {
     "repeated": Affine(
         maps.dense("V", 40, 4) + (maps.dense("D", 4, 4) >> maps.broadcast(4, 0, 10) >> maps.reshape((10, 4), 40)), maps.dense("c", 40, ())
     ),
+    "cycled": Affine(  # three axes in a circle: a permutation that is not its own inverse
+        maps.dense("V", 60, 4)
+        + (
+            maps.dense("D", 15, 4)
+            >> maps.reshape(15, (3, 5))
+            >> maps.broadcast((3, 5), 2, 4)
+            >> maps.permute((3, 5, 4), (1, 2, 0))
+            >> maps.reshape((5, 4, 3), 60)
+        ),
+        maps.dense("c", 60, ()),
+    ),
     "grown": Affine(W + LOW, b + maps.dense("e", 6, ())),
 }
 
@@ -96,13 +107,14 @@ def test_gradients_of_diagonals_between_fixed_factors_share_one_sum():
     assert sum(any(map(tape.lead, tape.steps[r].args)) for r in inside.backward.order if tape.steps[r].kind == "einsum") > 2
 
 
-def test_a_view_is_added_without_a_copy_and_to_the_right_entries():
-    made = plan_of(CASES["repeated"], 300, None, ("D",)).using(forward="factored", input="factored", parameters="factored")
+@pytest.mark.parametrize("name", ["repeated", "cycled"])
+def test_a_view_is_added_without_a_copy_and_to_the_right_entries(name):
+    made = plan_of(CASES[name], 300, None, ("D",)).using(forward="factored", input="factored", parameters="factored")
     assert "into(" in made.keeping.code
-    values = [v.detach() for v in drawn(CASES["repeated"])]
+    values = [v.detach() for v in drawn(CASES[name])]
     x = torch.randn(300, 4, dtype=torch.float64)
-    one, two = made.alone(x, 300, x, *values)[0], expected(CASES["repeated"], x, values)
-    assert torch.allclose(one, two) and not torch.allclose(one, two.reshape(300, 10, 4).flip(2).reshape(300, 40))
+    one, two = made.alone(x, 300, x, *values)[0], expected(CASES[name], x, values)
+    assert torch.allclose(one, two) and not torch.allclose(one, two.reshape(300, -1, 4).flip(2).reshape(300, -1))
 
 
 def test_the_derivative_of_the_derivative_is_right():

@@ -208,3 +208,19 @@ def test_plans_are_made_once_and_rounded():
     f.apply(x, numbers(f))
     f.apply(x[:97], numbers(f))
     assert len(f._plans) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_gradients_of_a_matrix_on_a_middle_axis_copy_nothing_and_are_right(turned):
+    """Σₜ dyₜ xₜᵀ as a batch of products that is summed, against einsum; the sizes are those where the planner takes it."""
+    f = (maps.dense("A", 18, 16) @ maps.dense("B", 17, 16)).T if turned else maps.dense("A", 18, 16) @ maps.dense("B", 17, 16)
+    values = {name: v.requires_grad_() for name, v in numbers(f).items()}
+    torch.manual_seed(0)
+    x, dy = (torch.randn(6, *space, dtype=torch.float64) for space in (f.dom, f.cod))
+    plan = f.plan(6)
+    assert ".mT).sum(0)" in plan.back.code
+    letters = "ia,jb,tij->tab" if turned else "ai,bj,tij->tab"
+    one, two = f.apply(x, values, plan=plan), torch.einsum(letters, values["A"], values["B"], x)
+    assert torch.allclose(one, two)
+    for ours, theirs in zip(*(torch.autograd.grad(y, list(values.values()), dy) for y in (one, two)), strict=True):
+        assert torch.allclose(ours, theirs)

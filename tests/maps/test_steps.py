@@ -119,3 +119,16 @@ def test_a_low_rank_factor_of_a_product_acts_in_two_steps_about_the_other():
     found = (one @ two).apply(x, values)
     assert torch.allclose(found, torch.einsum("ab,tbc,cd->tad", values["C"], x, (values["B"] @ values["A"]).T))
     assert not torch.allclose(found, torch.einsum("ab,tbc,cd->tad", values["C"].T, x, (values["B"] @ values["A"]).T))
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_the_gradient_of_few_entries_has_a_reverse_of_its_own(k):
+    """⟨dv, pairs(y, x)⟩ is linear in each: its derivative by y is sparse(x), that by x is the transposed matrix on y."""
+    tape, (rows, columns) = Tape(), (Index(ROWS), Index(COLUMNS))
+    y, x, dv = tape.input((4,), "y"), tape.input((5,)), tape.param("dv", (5,))
+    into = (y, x)[k]
+    back = reverse(tape, {tape.pairs(y, x, rows, columns): dv}, [into])[into]
+    torch.manual_seed(0)
+    ys, xs, v = (torch.randn(*s, dtype=torch.float64) for s in ((7, 4), (7, 5), (5,)))
+    found = compiled(tape, [y, x, dv], [back])(xs, 7, ys, xs, v)[0]
+    assert torch.allclose(found, ys @ matrix(v) if k else xs @ matrix(v).T)

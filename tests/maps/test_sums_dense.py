@@ -195,3 +195,17 @@ def test_the_cross_product_is_torchs_for_few_tokens_and_many(tokens):
     for strategy in ("dense", "blocks"):
         y = choose.apply(cross, x, torch.ones(1, 1, 1, dtype=torch.float64), strategy=strategy)
         torch.testing.assert_close(y[..., 0], torch.linalg.cross(u, v))
+
+
+@pytest.mark.parametrize("family, ordered", [
+    (Family((3, 3), (3,), (Element(coupons=(((0,), (1,), (2,)),)),)), True),  # one entry in each block
+    (Family((2, 2), (), (Element(deltas=((0,), (1,))), Element(deltas=((0, 1),)))), False),  # two in a row, which channels come between
+])  # fmt: skip
+def test_blocks_of_entries_of_their_own_are_the_weights_and_no_rows_are_gathered(family, ordered):
+    t = tables(family, True, 3, FLOAT, torch.device("cpu"))
+    assert t.ordered == ordered and tables(family, True, 1, FLOAT, torch.device("cpu")).ordered
+    torch.manual_seed(0)
+    x, weight = torch.randn(5, *family.ins, 4, dtype=FLOAT), torch.randn(len(family.elements), 3, 4, dtype=FLOAT, requires_grad=True)
+    ours, theirs = choose.apply(family, x, weight, strategy="blocks"), by_definition(family, x, weight)
+    assert torch.allclose(ours, theirs)
+    assert torch.allclose(*(torch.autograd.grad(y.square().sum(), weight)[0] for y in (ours, theirs)))

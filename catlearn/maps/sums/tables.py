@@ -201,7 +201,10 @@ def _tables(given: Numbers, c_out: int, dtype: torch.dtype, device: torch.device
     row, pair = (torch.cat(some) if some else none for some in (rows, found))
     sides = _tensors(ins, dtype, device), _tensors(outs, dtype, device)
     direct = different[pair] if whole and 0 < size[1] <= FEW else None
-    plain = all(p == 1 or c_out == 1 for _, p, _, _ in shapes) and [*chain(*pairs)] == [*range(len(different))]
+    used = [*chain(*pairs)]
+    plain = all(p == 1 or c_out == 1 for _, p, _, _ in shapes) and 0 < len(used) == len({*used})
+    if plain:  # every entry has a column of its own: written in their order, these are the blocks
+        different, pair, row = different[pair], torch.arange(len(used), device=device), torch.arange(len(used) * c_out, device=device)
     return Tables(shapes, whole, equal, *sides, different, row, pair, constant, direct, plain)
 
 
