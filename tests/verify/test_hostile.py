@@ -901,6 +901,8 @@ IN_ORDER: dict[str, Any] = {
     "written backwards": (lambda x: torch.zeros(3).index_put((I3.flip(0),), x), O3, O3),
     "added to one place": (lambda x: torch.zeros(3).index_add(0, I3 * 0, x), O3, O3),
     "added to translated points": (lambda x: x.index_add(0, I3, x), sp(E(3)), sp(E(3))),
+    "taken from translated points twice": (lambda x: x.index_add(0, I3, x, alpha=-2) - 2 * x, sp(E(3)), R(3)),
+    "a table of pairs, their axis": (lambda x: x.index_select(0, I3[:, None].expand(3, 2).reshape(6)).reshape(2, 3), sp(S(3)), sp(2, S(3))),
     "added to another vector": (lambda x, y: y.index_add(0, I3, x, alpha=2), sp(E(3)) @ sp(E(3)), sp(E(3))),
     "written to a part": (lambda x: torch.zeros(4).index_put((I3,), x)[1:], O3, O3),
     "written beside": (lambda x, y: y.index_put((I3,), x[0]), O3 @ O3, O3),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import catlearn as cl
 from catlearn.errors import BadClaim
@@ -64,6 +65,13 @@ TRUE: dict[str, tuple[Callable[..., Any], cl.Space, cl.Space]] = {
     "cross product by its tensor": (lambda x, y: torch.einsum("ijk,j,k->i", LEVI, x, y), SO3 @ SO3, SO3),
     "determinant squared": (lambda x: torch.linalg.det(x) ** 2, cl.space(cl.O(3), 3), cl.R()),
     "circular convolution": (CIRCULAR, Z8, Z8),
+    "each of a set twice": (
+        lambda x: x.index_select(0, torch.arange(3)[:, None].expand(3, 2).reshape(6)).reshape(3, 2),
+        cl.space(cl.S(3)),
+        cl.space(cl.S(3), 2),
+    ),
+    "translated points from themselves": (lambda x: x.index_add(0, torch.arange(3), x, alpha=-1).square().sum(), cl.space(cl.E(3)), cl.R()),
+    "a sum with what stands beside a set": (lambda x: F.pad(x, (1, 2)).sum(), cl.space(cl.S(n)), cl.R()),
     "matrix as a graph": (lambda a: torch.relu(a + a.T) + torch.diag_embed(a.sum(0)), GRAPH, GRAPH),
     "messages": (
         lambda x, e: torch.zeros_like(x).index_add(0, e[1], torch.relu(x[e[0]])),

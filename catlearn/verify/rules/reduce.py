@@ -223,9 +223,8 @@ def diagonal(call: Call) -> Type:
     if call.args["offset"] != 0 or size(x.axes[i]) != size(x.axes[j]):
         rest = tuple(axis for k, axis in enumerate(x.axes) if k not in (i, j))
         shifted, offset = _translated(x.axes[i], x.axes[j]), call.args["offset"]
-        if shifted is not None and isinstance(offset, int) and size(shifted) == call.outs[0].shape[-1]:
-            if (offset >= 0) if shifted is x.axes[i] else (offset <= 0):  # it begins with the first number that is translated
-                return replace(x.type, axes=(*rest, shifted))
+        if shifted is not None and isinstance(offset, int) and size(shifted) == call.outs[0].shape[-1]:  # then it meets all of these
+            return replace(x.type, axes=(*rest, shifted))
         for k in (i, j):
             if not is_plain(x.axes[k]):
                 raise Refused(f"a diagonal beside the main one of {show(x.axes[k])}")
