@@ -74,14 +74,18 @@ def step(model, x):
 
 
 def overheads(models, tokens=512, rounds=ROUNDS):
-    """The median overhead of each model over the first, in rounds of all."""
+    """The median overhead of each model over the first, in rounds of all; none always comes after the same one, whose memory it finds."""
     torch.set_num_threads(1)
     steady()
     x = torch.randn(tokens, 768, requires_grad=True)
     for model in models:
         step(model, x), step(model, x)
     gc.collect()
-    rows = [[step(model, x) for model in models] for _ in range(rounds)]
+    rows = []
+    for round in range(rounds):
+        order = [(round + k) % len(models) for k in range(len(models))][:: -1 if round // len(models) % 2 else 1]
+        took = {k: step(models[k], x) for k in order}
+        rows.append([took[k] for k in range(len(models))])
     return [median(row[k] / row[0] - 1 for row in rows) for k in range(1, len(models))]
 
 

@@ -19,7 +19,7 @@ from catlearn.adapters.starts import ZERO, kaiming, normal, read, start, svd
 from catlearn.core.op import Init
 from catlearn.maps.algebra import column_norm, row_norm
 from catlearn.maps.base import Map
-from catlearn.maps.leaves import dense, diagonal
+from catlearn.maps.leaves import dense, diagonal, identity
 from catlearn.maps.noise import noise
 
 
@@ -38,7 +38,8 @@ class DoRA(Ranked):
         V = W + self.s * (A >> B)
         lengths = row_norm(V, -1, constant=True) >> diagonal("m", o)
         if self.exact_dropout and self.dropout:
-            return W + (noise(i, self.dropout) >> ((V >> lengths) + (-1) * W))
+            change = (W >> (lengths + (-1) * identity(o))) + (self.s * (A >> B) >> lengths)  # W' − W
+            return W + (noise(i, self.dropout) >> change)
         return (W + self.s * (noise(i, self.dropout) >> A >> B)) >> lengths
 
     def start(self, W: torch.Tensor, at: Place) -> Mapping[str, torch.Tensor]:

@@ -98,6 +98,10 @@ class Map(ABC):
         out = self.emit(b, unit)
         return b.tape.unfold(out, range(len(self.cod), len(self.cod) + len(self.dom)))
 
+    def vector(self, b: Builder) -> int | None:
+        """The steps that write the diagonal of a map that is one, of the shape of its space; None for other maps."""
+        return None
+
     @property
     def T(self) -> Map:
         """The transpose, again structured."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from catlearn.maps.base import Map
 from catlearn.maps.given import Shape
+from catlearn.maps.leaves import times_vector
 from catlearn.maps.tape import LETTERS
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Compose(Many):
 
     def matrix(self, b: Builder) -> int:
         return b.product(self.maps)
+
+    def vector(self, b: Builder) -> int | None:
+        vectors = [f.vector(b) for f in self.maps]
+        return None if None in vectors else reduce(lambda u, v: times_vector(b, u, v), vectors)  # type: ignore[arg-type]
 
     @property
     def T(self) -> Map:
@@ -118,10 +123,15 @@ class Sum(Many):
         return self.maps[0].cod
 
     def emit(self, b: Builder, x: int) -> int:
-        return b.sum(self.maps, x)
+        vector = self.vector(b) if b.chooses else None
+        return b.sum(self.maps, x) if vector is None else times_vector(b, vector, x)
 
     def matrix(self, b: Builder) -> int:
         return reduce(b.tape.add, (b.matrix(f) for f in self.maps))
+
+    def vector(self, b: Builder) -> int | None:
+        vectors = [f.vector(b) for f in self.maps]
+        return None if None in vectors else reduce(b.tape.add, vectors)  # type: ignore[arg-type]
 
     @property
     def T(self) -> Map:
@@ -160,6 +170,10 @@ class Scaled(Map):
 
     def matrix(self, b: Builder) -> int:
         return b.tape.scale(b.matrix(self.of), self.factor)
+
+    def vector(self, b: Builder) -> int | None:
+        vector = self.of.vector(b)
+        return None if vector is None else b.tape.scale(vector, self.factor)
 
     @property
     def T(self) -> Map:

@@ -98,7 +98,6 @@ class RowNorm(Map):
         return (self.of,)
 
     def vector(self, b: Builder) -> int:
-        """The diagonal."""
         lengths = b.tape.power(row_squares(b, self.of), multiply(self.exponent, Fraction(1, 2)))
         return b.tape.stop(lengths) if self.constant else lengths
 

@@ -30,6 +30,13 @@ def times_vector(b: Builder, vector: int, x: int) -> int:
     return b.tape.einsum((letters, letters), letters, vector, x)
 
 
+def spread(b: Builder, x: int, space: Shape) -> int:
+    """A number at every place of a space."""
+    for axis, n in enumerate(space):
+        x = b.tape.repeat(x, axis, n)
+    return x
+
+
 def times_matrix(b: Builder, matrix: int, x: int, dom: Shape, cod: Shape) -> int:
     """A register of shape (*cod, *dom) applied to x."""
     rows, columns = LETTERS[: len(cod)], LETTERS[len(cod) : len(cod) + len(dom)]
@@ -102,6 +109,9 @@ class Identity(Endo):
     def matrix(self, b: Builder) -> int:
         return b.tape.eye(self.space)
 
+    def vector(self, b: Builder) -> int:
+        return spread(b, b.tape.constant(Array.of(1, "identity")), self.space)
+
     @property
     def T(self) -> Map:
         return self
@@ -150,6 +160,9 @@ class Scalar(Endo):
         letters = LETTERS[: len(self.space)]
         return b.tape.einsum(("", letters), letters, b.tape.param(self.name, ()), x)
 
+    def vector(self, b: Builder) -> int:
+        return spread(b, b.tape.param(self.name, ()), self.space)
+
     @property
     def T(self) -> Map:
         return self
@@ -170,7 +183,6 @@ class Diagonal(Endo):
         return {self.name: self.param}
 
     def vector(self, b: Builder) -> int:
-        """The diagonal."""
         return b.tape.param(self.name, self.space)
 
     def emit(self, b: Builder, x: int) -> int:

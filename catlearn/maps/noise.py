@@ -58,7 +58,8 @@ class Noise(Endo):
         count, dropped = math.prod(shape), min(round(self.rate * LEVELS), LEVELS - 1)
         words = torch.empty(-(-count // 4), dtype=torch.int64, device=x.device).random_(torch.iinfo(torch.int64).min, None)  # all 64 bits
         entries = words.view(torch.int16)[:count].view(shape)
-        return (entries >= dropped - LEVELS // 2).to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
+        kept = torch.ge(entries, dropped - LEVELS // 2, out=torch.empty(shape, dtype=x.dtype, device=x.device))  # 0 and 1, in one pass
+        return kept.mul_(LEVELS / (LEVELS - dropped))
 
     def emit(self, b: Builder, x: int) -> int:
         if not b.noise:

@@ -146,6 +146,11 @@ class Compiler:
             for a, b in (step.args, step.args[::-1])[: 1 if step.kind == "shift" else 2]:
                 if self.fresh(a):
                     return f"{at[a]}.add_({at[b]})"
+        if step.kind == "einsum" and self.accumulate and step.lead and self.is_entrywise(r):
+            for k, a in enumerate(step.args):
+                if self.fresh(a) and self.tape.lead(a) == step.lead and step.with_[0][k] == step.with_[1] and step.args[1 - k] != a:
+                    operands, out = operands_of(Writer(self.tape, r, at, self.objects))
+                    return f"{at[a]}.mul_({operands[1 - k].spread(out)})"
         if step.kind == "transform" and step.with_[0] == "fourier" and self.accumulate and len(step.shape) == 1 and step.lead and \
                 {self.tape.steps[u].kind for u in self.uses[r] if u >= 0} <= {"sparse", "pairs"}:  # fmt: skip
             return f"fourier{'_inverse' * step.with_[1]}({at[step.args[0]]}, True)"

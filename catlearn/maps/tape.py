@@ -174,6 +174,9 @@ class Tape:
     def add(self, x: int, y: int) -> int:
         if "zeros" in (self.steps[x].kind, self.steps[y].kind):
             return y if self.steps[x].kind == "zeros" else x
+        if self.steps[y].kind == "add" and x != y:  # one summand after the other, so that each is added while it is made
+            first, last = self.steps[y].args
+            return self.add(self.add(x, first), last)
         return self.put("add", (x, y), (), self.lead(x), self.shape(x))
 
     def scale(self, x: int, by: Any) -> int:
@@ -203,9 +206,13 @@ class Tape:
         if self.steps[by].kind == "zeros":
             return x
         if step.kind == "add":
-            a, c = sorted(step.args, key=self.flops)
+            a, c = sorted(step.args, key=self.heaviest)
             return self.put("add", (self.shift(c, by), a), (), step.lead, step.shape)
         return self.put("shift", (x, by), (), step.lead, step.shape)
+
+    def heaviest(self, x: int) -> int:
+        """The operations of the heaviest summand of a sum, or of the step itself."""
+        return max(map(self.heaviest, self.steps[x].args)) if self.steps[x].kind == "add" else self.flops(x)
 
     def power(self, x: int, exponent: Any) -> int:
         return x if exponent == 1 else self.put("power", (x,), (exponent,), self.lead(x), self.shape(x))

@@ -7,9 +7,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from catlearn import errors, maps
+from catlearn.maps.affine import Affine
 from catlearn.maps.chains import Chain
 from catlearn.maps.plan import Pass
 from catlearn.maps.planner import Builder
+from catlearn.maps.running import plan_for, run
 from catlearn.maps.tape import Tape
 from tests.maps.strategies import numbers
 
@@ -147,6 +149,38 @@ def test_a_run_of_reflections_is_one_step():
     values = numbers(f)
     m = f.dense(values)
     assert torch.allclose(m @ m.T, torch.eye(64, dtype=m.dtype), atol=1e-12)
+
+
+def test_a_sum_of_diagonals_is_one_diagonal():
+    """(2 − h/‖W‖ + s)·W·(1 + g) applied to vectors: what is of the size of the space is added first, and meets them in one product."""
+    W, g, h = maps.dense("W", 256, 256), maps.diagonal("g", 256), maps.diagonal("h", 256)
+    f = (maps.identity(256) + g) >> W >> (2 * maps.identity(256) + -1 * (maps.row_norm(W, -1) >> h) + maps.scalar("s", 256))
+    plan = f.plan(64)
+    forward, backward = ([plan.tape.steps[r].kind for r in way.order if plan.tape.lead(r)] for way in (plan.forward, plan.backward))
+    assert forward == ["einsum"] * 3 and not {"add", "scale"} & {*backward}
+    values, x = numbers(f), torch.randn(7, 256, dtype=torch.float64)
+    torch.testing.assert_close(f.apply(x, values, plan=plan), x @ f.dense(values).T)
+    assert (g + W).vector(Builder(Tape())) is None
+
+
+def test_summands_are_added_one_by_one_to_the_heaviest():
+    """W x + b + (B A x̃ + d ∘ x̃), x̃ = c ∘ x: W x begins from the bias, and no other summand has memory of its own."""
+    lone = (maps.dense("P", 2, 256) >> maps.dense("Q", 256, 2)) + maps.diagonal("d", 256)
+    f = Affine(maps.dense("W", 256, 256) + (maps.diagonal("c", 256) >> lone), maps.dense("b", 256, ()))
+    code = plan_for(f, 64, (), False).alone.code
+    assert [code.count(word) for word in ("torch.addmm(", ".addmm_(", ".addcmul_(", ".add_(", " + ")] == [1, 1, 1, 0, 0]
+    values, x = numbers(f.linear) | numbers(f.shift), torch.randn(64, 256, dtype=torch.float64)
+    y = run(f, x, [values[name] for name in f.params])
+    torch.testing.assert_close(y, x @ f.linear.dense({k: values[k] for k in f.linear.params}).T + values["b"])
+
+
+def test_what_no_one_else_reads_is_multiplied_where_it_lies():
+    f = A >> maps.diagonal("d", 12) >> B
+    values, x = numbers(f), torch.randn(3, 12, dtype=torch.float64)
+    assert "mul_(" in plan_for(f, 3, (), False).alone.code and "mul_(" not in plan_for(f, 3, (), False).plain.code
+    given = x.clone()
+    torch.testing.assert_close((maps.diagonal("d", 12) >> f).apply(x, values), x @ (maps.diagonal("d", 12) >> f).dense(values).T)
+    assert torch.equal(x, given)  # the input is someone else's
 
 
 def test_khatri_rao_where_ranks_are_small():
