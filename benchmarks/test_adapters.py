@@ -13,7 +13,7 @@ import gc
 import time
 import warnings
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 
 import pytest
 import torch
@@ -73,11 +73,20 @@ def step(model, x):
     return time.process_time() - begin
 
 
+@dataclass(frozen=True)
+class Overheads:
+    """The median overhead of each model over the base, and that of a second copy of the base plus a median's standard error."""
+
+    of: tuple[float, ...]
+    control: float
+
+
 def overheads(models, tokens=512, rounds=ROUNDS):
-    """The median overhead of each model over the first, in rounds of all; none always comes after the same one, whose memory it finds."""
+    """Overheads in rounds of all; the order turns, so that none always comes after the same one, whose memory it finds."""
     torch.set_num_threads(1)
     steady()
     x = torch.randn(tokens, 768, requires_grad=True)
+    models = [*models, copy.deepcopy(models[0])]
     for model in models:
         step(model, x), step(model, x)
     gc.collect()
@@ -85,8 +94,10 @@ def overheads(models, tokens=512, rounds=ROUNDS):
     for round in range(rounds):
         order = [(round + k) % len(models) for k in range(len(models))][:: -1 if round // len(models) % 2 else 1]
         took = {k: step(models[k], x) for k in order}
-        rows.append([took[k] for k in range(len(models))])
-    return [median(row[k] / row[0] - 1 for row in rows) for k in range(1, len(models))]
+        rows.append([took[k] / took[0] - 1 for k in range(1, len(models))])
+    *found, again = zip(*rows, strict=True)
+    first, _, third = quantiles(again, n=4)
+    return Overheads(tuple(map(median, found)), abs(median(again)) + (third - first) / rounds**0.5)
 
 
 # the limit as a fraction of peft's overhead, an absolute overhead that is enough, and the tokens
@@ -110,11 +121,12 @@ MISSED = {
 @pytest.mark.parametrize("name", LIMITS)
 def test_what_an_adapter_adds_is_a_fraction_of_what_peft_s_adds(name):
     adapter, limit, enough, tokens = LIMITS[name]
-    ours, peer = overheads([network(), cl.adapt(network(), adapter), theirs(adapter)], tokens)
-    print(f"\n{name:20} ours {ours:6.3f}   peft {peer:6.3f}   fraction {ours / peer:5.2f}   limit {limit}")
-    if SMOKE or ours <= max(limit * peer, enough):
+    found = overheads([network(), cl.adapt(network(), adapter), theirs(adapter)], tokens)
+    ours, peer = found.of
+    print(f"\n{name:20} ours {ours:6.3f}   peft {peer:6.3f}   A/A ± {found.control:.3f}   fraction {ours / peer:5.2f}   limit {limit}")
+    if SMOKE or ours <= max(limit * peer, enough) + found.control:
         return
-    assert ours <= MISSED.get(name, limit) * peer
+    assert ours <= MISSED.get(name, limit) * peer + found.control
     pytest.xfail(f"{name}: {ours / peer:.2f} of peft's overhead, the limit is {limit}")
 
 
@@ -167,7 +179,7 @@ def test_a_new_method_has_its_plan_without_a_line_of_its_own(adapter):
         return nn.Sequential(nn.Linear(768, 768).requires_grad_(False))
 
     ours, dense = cl.adapt(one(), adapter), nn.Sequential(Written(cl.adapt(one(), adapter)[0]))
-    planned, written = overheads([one(), ours, dense], rounds=2 * ROUNDS)
+    planned, written = overheads([one(), ours, dense], rounds=2 * ROUNDS).of
     print(f"\n{type(adapter).__name__:10} planned {planned:6.3f}   written out {written:6.3f}")
     assert SMOKE or planned <= 1.05 * written
 
@@ -228,9 +240,7 @@ def test_inserting_is_not_far_from_a_hand_written_swap():
     milliseconds = [1e3 * median(times) for times in (ours, hand, later)]
     ratio = median(a / b for a, b in zip(ours, hand, strict=True))
     print("\n72 Linears: adapt {:.1f} ms, by hand {:.1f} ms, the fourth adapter {:.1f} ms".format(*milliseconds), f"ratio {ratio:.2f}")
-    assert SMOKE or (median(later) < 1.5 * median(ours) and ratio <= 2.5)
-    if not SMOKE and ratio > 2:
-        pytest.xfail(f"{ratio:.2f} times a hand-written swap, the limit is 2")
+    assert SMOKE or (median(later) < 1.5 * median(ours) and ratio <= 2)
 
 
 def saved_bytes(model, x):

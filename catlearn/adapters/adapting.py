@@ -59,7 +59,8 @@ def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: st
     for site, (at, experts), tensors in zip(chosen, places, each, strict=True):
         plant(site, Cell(adapter, adapter.layout(at.o, at.i), tensors, shared, at.index == 0), name, at, experts)
     freeze_base(model, chosen, freeze)
-    deaf = [site.name for site, (at, _) in zip(chosen, places, strict=True) if not heeds(site, adapter.layout(at.o, at.i).weight)]
+    noisy = {size: f for size in {(at.o, at.i) for at, _ in places} if drops(f := adapter.layout(*size).weight)}
+    deaf = [site.name for site, (at, _) in zip(chosen, places, strict=True) if (f := noisy.get((at.o, at.i))) and not heeds(site, f)]
     if deaf:
         warnings.warn(f"the dropout of {adapter} does not act on {', '.join(deaf)}: there the adapted weight is read as a whole",
                       NoDropout, stacklevel=4)  # fmt: skip
@@ -67,9 +68,7 @@ def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: st
 
 
 def heeds(site: Site, f: Map) -> bool:
-    """Whether dropout in a formula acts at a place: where the forward pass is ours, and groups do not stand between it and the input."""
-    if not drops(f):
-        return True
+    """Whether a formula's dropout acts at a place: where the forward pass is ours, and groups do not stand between it and the input."""
     if not site.by_forward or isinstance(site.module, nn.Embedding):
         return False
     return getattr(site.module, "groups", 1) == 1 or drops_inputs(f)
@@ -176,7 +175,7 @@ def plant(site: Site, cell: Cell, name: str, at: Place, experts: int | None) -> 
     """One adapter at one place."""
     slot = opened(site, at, experts)
     slot._modules[name] = cell  # the name was checked, see ``checked``
-    slot.active = (*slot.active, (name, None))
+    vars(slot)["active"] = (*slot.active, (name, None))
     if not site.module.training:
         slot.eval()
     slot.settle()
@@ -204,7 +203,7 @@ def reclass(module: nn.Module, by_forward: bool) -> None:
     was = module.was if isinstance(module, Adapted) else type(module)
     attributes = tuple(module.adapters) if "adapters" in module._modules else ()  # type: ignore[arg-type]
     biases = tuple((bias, name) for name in attributes if (bias := bias_of(module, name)) is not None) if not by_forward else ()
-    module.__class__ = adapted_class(was, attributes, by_forward, biases) if attributes else was  # type: ignore[assignment]
+    object.__setattr__(module, "__class__", adapted_class(was, attributes, by_forward, biases) if attributes else was)
     module.__dict__.pop("_reads", None)
     if attributes and not by_forward:
         module.__dict__["_reads"] = None

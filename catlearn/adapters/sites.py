@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cache
 from typing import Any
 
 import torch
@@ -69,8 +70,9 @@ class Site:
 def candidates(model: nn.Module) -> list[Site]:
     """All places of a model, in the order of its modules."""
     found: list[Site] = []
-    fused = {id(child) for module in model.modules() if isinstance(module, FUSED) for child in module.modules() if child is not module}
-    for path, module in model.named_modules():  # a module with several names is found by its first
+    modules = list(model.named_modules())  # a module with several names is found by its first
+    fused = {id(child) for _, module in modules if isinstance(module, FUSED) for child in module.modules() if child is not module}
+    for path, module in modules:
         if ".adapters." in f".{path}." or not module._parameters:
             continue
         layer = layer_of(module.was if isinstance(module, Adapted) else type(module))
@@ -93,11 +95,11 @@ def select(model: nn.Module, where: Where) -> list[Site]:
     if callable(where):
         chosen = [site for site in everything if where(site.name, site.module)]
     else:
-        match, names = matcher(where), aliases(model)
+        match, names = matcher(where), cache(lambda: aliases(model))
         chosen = [
             site
             for site in everything
-            if (by_name(where, site.name) if site.bare else match(full(site)) or any(match(name) for name in names[id(site.module)]))
+            if (by_name(where, site.name) if site.bare else match(full(site)) or any(map(match, names()[id(site.module)])))
         ]
         if not chosen:
             refuse_others(model, where, everything)

@@ -78,18 +78,22 @@ def reason(path: str, module: nn.Module) -> str:
     return f"its weight is no matrix of one input; where='{f'{path}.weight'.lstrip('.')}' adapts it as a stack of matrices"
 
 
+def names(model: nn.Module) -> Iterator[str]:
+    """The names of all modules and parameters, those that are registered twice by both."""
+    for found in (model.named_modules, model.named_parameters):
+        yield from (name for name, _ in found(remove_duplicate=False))
+
+
 def named(model: nn.Module, where: Where, sites: Sequence[Any], chosen: Sequence[Any]) -> Iterator[str]:
     """A row for each alternative that means nothing, and for each bare matrix in a module that is named."""
     if callable(where):
         return
     reached = {(id(site.module), site.attribute) for site in chosen}
-    held = dict(plain(model))
-    names = [name for found in (model.named_modules, model.named_parameters) for name, _ in found(remove_duplicate=False)]
     for part in (part.strip() for part in where.split("|")):
-        if not any(fnmatch(name, part) for name in names):
+        if not any(fnmatch(site.name, part) for site in chosen) and not any(fnmatch(name, part) for name in names(model)):
             yield f"{part!r}: it matches nothing"
         if part.rpartition(".")[2].strip("*"):
-            inside = [path for path, _ in held.items() if fnmatch(path, part)]
+            inside = [path for path, _ in plain(model) if fnmatch(path, part)]
             for site in sites:
                 if site.bare and (id(site.module), site.attribute) not in reached:
                     owner = site.name.rpartition(".")[0]

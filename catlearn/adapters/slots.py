@@ -170,7 +170,7 @@ class Slot(nn.ModuleDict):
 
     def settle(self) -> None:
         """Finds the expression of what is active; to be called after every change."""
-        self.acting = self.of(self.active) if self.enabled and not self.merged else None
+        vars(self)["acting"] = self.of(self.active) if self.enabled and not self.merged else None
 
     def of(self, active: tuple[tuple[str, float | None], ...]) -> Acting | None:
         """The expression of these adapters; None if there are none."""

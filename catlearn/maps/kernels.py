@@ -162,7 +162,7 @@ def _eye(w: Writer) -> str:
     return square if shape == (n, n) else f"{square}.reshape({w.shape((), shape)})"
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     return repr(float(value) if isinstance(value, Fraction) else value)
 
 
@@ -197,7 +197,7 @@ WRITE: dict[str, Callable[[Writer], str]] = {
     "stop": lambda w: f"{w.texts[0]}.detach()",
     "shift": lambda w: f"{w.texts[0]} + {w.texts[1]}",
     "add": lambda w: f"{w.texts[0]} + {w.texts[1]}",
-    "scale": lambda w: f"-{w.texts[0]}" if w.step.with_[0] == -1 else f"{w.texts[0]} * {_number(w.step.with_[0])}",
+    "scale": lambda w: f"-{w.texts[0]}" if w.step.with_[0] == -1 else f"{w.texts[0]} * {number(w.step.with_[0])}",
     "power": _power,
     "inverse": lambda w: f"triangular_inverse({w.texts[0]})",
     "transform": _transform,

@@ -25,7 +25,7 @@ from typing import Any
 
 from catlearn.maps.contractions import THIN, matrices, operands_of
 from catlearn.maps.costs import scattered
-from catlearn.maps.kernels import HELPERS, Writer, text
+from catlearn.maps.kernels import HELPERS, Writer, number, text
 from catlearn.maps.tape import Tape
 
 VIEWS = ("reshape", "unfold", "permute")
@@ -146,7 +146,9 @@ class Compiler:
             for a, b in (step.args, step.args[::-1])[: 1 if step.kind == "shift" else 2]:
                 if self.fresh(a):
                     return f"{at[a]}.add_({at[b]})"
-        if step.kind == "einsum" and self.accumulate and step.lead and self.is_entrywise(r):
+        if step.kind == "scale" and self.accumulate and self.fresh(step.args[0]):
+            return f"{at[step.args[0]]}.mul_({number(step.with_[0])})"
+        if step.kind == "einsum" and self.accumulate and self.is_entrywise(r):
             for k, a in enumerate(step.args):
                 if self.fresh(a) and self.tape.lead(a) == step.lead and step.with_[0][k] == step.with_[1] and step.args[1 - k] != a:
                     operands, out = operands_of(Writer(self.tape, r, at, self.objects))

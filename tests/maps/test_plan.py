@@ -178,6 +178,9 @@ def test_what_no_one_else_reads_is_multiplied_where_it_lies():
     f = A >> maps.diagonal("d", 12) >> B
     values, x = numbers(f), torch.randn(3, 12, dtype=torch.float64)
     assert "mul_(" in plan_for(f, 3, (), False).alone.code and "mul_(" not in plan_for(f, 3, (), False).plain.code
+    scaled = 3 * (maps.dense("W", 12, 12) + A)
+    assert ".mul_(3)" in plan_for(scaled, 3000, (), False).alone.code
+    torch.testing.assert_close(scaled.apply(x, v := numbers(scaled)), x @ scaled.dense(v).T)
     given = x.clone()
     torch.testing.assert_close((maps.diagonal("d", 12) >> f).apply(x, values), x @ (maps.diagonal("d", 12) >> f).dense(values).T)
     assert torch.equal(x, given)  # the input is someone else's
