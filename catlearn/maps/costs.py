@@ -14,13 +14,15 @@ from collections.abc import Sequence
 
 from catlearn.maps.tape import MOVES, Step, Tape
 
-# What one step costs, and one entry: of a product's result, of a result that is added while it is made, of a pass over a tensor, of a
-# copy in another order, of one scattered, of a transform for each halving of its length, and of what is kept until the backward pass; all
-# in flops of a large product, 90 to a nanosecond. Measured on one core at 512 vectors of 768 and 3072 entries; only their order matters.
-STEP, ENTRY, FUSED, PASS, COPY, SCATTER, BUTTERFLY, KEPT = 50_000, 8, 4, 20, 45, 200, 20, 10
+# What one step costs, and one entry: of a product's result, of a result that is added while it is made, of what is only summed, of a pass
+# over a tensor, of a copy in another order, of one scattered, of a transform for each halving of its length, and of what is kept until the
+# backward pass; all in flops of a large product, 90 to a nanosecond. Measured on one core at 512 vectors of 768 and 3072 entries; only
+# their order matters.
+STEP, ENTRY, FUSED, SUMMED, PASS, COPY, SCATTER, BUTTERFLY, KEPT = 50_000, 8, 4, 8, 20, 45, 200, 20, 10
+THIN = 12  # what one row of registers holds
 BATCH = 15_000  # one more product of small matrices
 NEVER = 1 << 100  # more than anything weighs
-FREE = ("input", "param", "constant", "eye", "permute", "stop", "repeat")
+FREE = ("input", "param", "constant", "eye", "permute", "stop")
 
 
 def weight(tape: Tape, order: Sequence[int]) -> int:
@@ -33,7 +35,9 @@ def free(tape: Tape, r: int) -> bool:
     step = tape.steps[r]
     if step.kind == "gather":
         return step.with_[1].run is not None
-    return step.kind in FREE or (step.kind == "reshape" and not scattered(tape, step.args[0]))
+    if step.kind == "reshape":  # a repeat has paid for its copy
+        return tape.steps[step.args[0]].kind == "repeat" or not scattered(tape, step.args[0])
+    return step.kind in FREE
 
 
 def scattered(tape: Tape, r: int) -> bool:
@@ -70,7 +74,14 @@ def moved(tape: Tape, r: int) -> int:
         return COPY * (entries + sum(map(tape.numel, step.args))) + (PASS if step.kind == "sparse" else 3 * PASS) * used
     if step.kind in ("transform", "convolve"):
         return int(BUTTERFLY * math.log2(max(2, step.shape[-1])) * (entries + sum(map(tape.numel, step.args)) // 2))
+    if step.kind == "repeat":  # no memory of its own, but what adds it or flattens it walks over it all
+        return (COPY if short(step.shape) else PASS) * entries
     return (COPY if step.kind in ("gather", "reshape") else PASS) * entries
+
+
+def short(shape: Sequence[int]) -> bool:
+    """Whether the last axis is so short that a loop which begins anew along it is as slow as a copy in another order."""
+    return bool(shape) and shape[-1] <= THIN
 
 
 def multiplies(tape: Tape, r: int) -> bool:
@@ -81,8 +92,9 @@ def multiplies(tape: Tape, r: int) -> bool:
 
 def contracted(tape: Tape, step: Step, entries: int) -> int:
     """What the entries of a contraction cost."""
-    if len(step.args) == 1:
-        return PASS * tape.numel(step.args[0])
+    if len(step.args) == 1:  # only read
+        (x,), (letters,) = step.args, step.with_[0]
+        return (COPY if short(tape.shape(x)) and letters[-1] not in step.with_[1] else SUMMED) * tape.numel(x)
     if set("".join(step.with_[0])) <= set(step.with_[1]) and step.lead == max(map(tape.lead, step.args), key=len):
         return PASS * entries
     batch, left, right = sides(tape, step)

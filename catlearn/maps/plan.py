@@ -32,7 +32,7 @@ from catlearn.maps.affine import Affine
 from catlearn.maps.base import Map
 from catlearn.maps.costs import KEPT, weight
 from catlearn.maps.planner import Builder
-from catlearn.maps.program import Compiled, compiled
+from catlearn.maps.program import MADE, Compiled, compiled
 from catlearn.maps.reverse import reverse
 from catlearn.maps.tape import Tape
 
@@ -159,6 +159,21 @@ class Plan:
         """What the forward pass keeps for the backward pass, beside x and the parameters."""
         read = {a for r in self.backward.order for a in self.tape.steps[r].args} | set(self.backward.outs)
         return tuple(sorted(read & set(self.forward.order) - set(self.backward.order)))
+
+    @cached_property
+    def places(self) -> tuple[int | None, ...]:
+        """For each input: which of the cotangents in ``grads`` is its own, -1 where it is zero, None where it is not wanted."""
+        found = {r: k for k, r in enumerate(self.grads)}
+        return tuple(found.get(r, -1) if r in self.wanted else None for r in self.inputs)
+
+    @cached_property
+    def makes(self) -> bool:
+        """Whether the result surely has memory of its own."""
+        r = self.forward.outs[0]
+        while self.tape.steps[r].kind in ("reshape", "permute", "fold", "unfold"):
+            r = self.tape.steps[r].args[0]
+        step = self.tape.steps[r]
+        return step.kind in MADE and (step.kind != "einsum" or len(step.args) == 2)
 
     def __str__(self) -> str:
         saved = sum(self.tape.numel(r) for r in self.saved)

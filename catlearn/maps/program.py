@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catlearn.maps.contractions import THIN, matrices, operands_of
-from catlearn.maps.costs import scattered
+from catlearn.maps.contractions import matrices, operands_of
+from catlearn.maps.costs import THIN, scattered
 from catlearn.maps.kernels import HELPERS, Writer, number, text
 from catlearn.maps.tape import Tape
 

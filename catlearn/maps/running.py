@@ -50,10 +50,10 @@ class Planned(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        y, *saved = plan.keeping(x, x.shape[0], x, *values)
+        y, *saved = plan.keeping.function(x, x.shape[0], x, *values)
         ctx.plan = plan
         ctx.save_for_backward(x, *values, *saved)
-        return own(y, (x, *values))
+        return own(y, plan, (x, *values))
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> Any:  # type: ignore[override]
@@ -62,15 +62,9 @@ class Planned(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = plan.back_again(dy, dy.shape[0], *tensors[: len(plan.inputs)], dy)
         else:
-            found = plan.back(dy, dy.shape[0], *tensors, dy)
-        grads = dict(zip(plan.grads, found, strict=True))
-        return (
-            None,
-            *(
-                grads[r] if r in grads else torch.zeros_like(t) if r in plan.wanted else None
-                for r, t in zip(plan.inputs, tensors, strict=False)
-            ),
-        )
+            found = plan.back.function(dy, dy.shape[0], *tensors, dy)
+        grads = [None if k is None else found[k] if k >= 0 else torch.zeros_like(t) for k, t in zip(plan.places, tensors, strict=False)]
+        return (None, *grads)
 
 
 @constant
@@ -100,22 +94,25 @@ def planned(f: Map | Affine, x: torch.Tensor, values: Sequence[torch.Tensor], pl
     """f on x by a plan, the kept one if none is given; ``values``: the parameters, then the noise."""
     order = x.dim() - len(f.dom)
     batch = x.shape[:order]
-    flat = x.reshape((math.prod(batch), *f.dom))
-    differentiable = torch.is_grad_enabled() and (x.requires_grad or any(v.requires_grad for v in values))
+    flat = x if order == 1 else x.reshape((math.prod(batch), *f.dom))
+    differentiable = torch.is_grad_enabled() and (x.requires_grad or True in [v.requires_grad for v in values])
+    watched = special(x)
     if plan is None:
-        wanted = tuple(n for n, v in zip(f.params, values, strict=False) if v.requires_grad) if differentiable else ()
+        wanted = tuple([n for n, v in zip(f.params, values, strict=False) if v.requires_grad]) if differentiable else ()
         plan = plan_for(f, flat.shape[0], wanted, differentiable and x.requires_grad)
-    if not differentiable and not special(x):
-        y = own(plan.alone(flat, flat.shape[0], flat, *values)[0], (flat, *values))
-    elif special(x):
+    if watched:
         y = plan.plain(flat, flat.shape[0], flat, *values)[0]
-    else:
+    elif differentiable:
         y = Planned.apply(plan, flat, *values)
-    return y.reshape((*batch, *f.cod))  # type: ignore[union-attr]
+    else:
+        y = own(plan.alone(flat, flat.shape[0], flat, *values)[0], plan, (flat, *values))
+    return y if order == 1 else y.reshape((*batch, *f.cod))  # type: ignore[union-attr,return-value]
 
 
-def own(y: torch.Tensor, given: Sequence[torch.Tensor]) -> torch.Tensor:
+def own(y: torch.Tensor, plan: Plan | None, given: Sequence[torch.Tensor]) -> torch.Tensor:
     """y in memory of its own: what is written into it changes neither the input nor a parameter."""
+    if plan is not None and plan.makes:
+        return y
     return y.clone() if any(torch._C._is_alias_of(y, v) for v in given) else y  # type: ignore[attr-defined]
 
 
@@ -202,5 +199,5 @@ def dense(f: Map, params: Mapping[str, Any] | None = None, dtype: Any = None) ->
     like = values[0] if values else torch.empty(0, dtype=dtype)
     differentiable = torch.is_grad_enabled() and any(v.requires_grad for v in values)
     found = writing(f)[0 if differentiable or special(like) else 1](like, 1, *values)[0]
-    found = found if differentiable else own(found, values) if values else found.clone()
+    found = found if differentiable else own(found, None, values) if values else found.clone()
     return found.contiguous()  # row-major in memory too, as torch.kron and others want it

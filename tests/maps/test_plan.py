@@ -186,6 +186,20 @@ def test_what_no_one_else_reads_is_multiplied_where_it_lies():
     assert torch.equal(x, given)  # the input is someone else's
 
 
+def test_shards_are_summed_by_a_sum_unless_its_loops_are_short():
+    """Shards of 8 of 768 inputs: reading them is cheaper than a product with zeros and ones; along a last axis of 8 it is not."""
+
+    def sums(cut: maps.Map, total: maps.Map) -> list[int]:
+        plan = (cut >> total >> maps.dense("D", 768, total.cod[0])).plan(512)
+        steps = [plan.tape.steps[r] for r in plan.forward.order]
+        return [plan.tape.shape(s.args[0])[-1] for s in steps if s.kind == "einsum" and len(s.args) == 1 and s.lead]
+
+    assert sums(maps.reshape(768, (96, 8)), maps.broadcast(8, 0, 96).T) == [8]
+    assert sums(maps.reshape(768, (8, 96)), maps.broadcast(8, 1, 96).T) == [96]
+    assert sums(maps.reshape(64, (8, 8)), maps.broadcast(8, 0, 8).T) == [8]
+    assert sums(maps.reshape(64, (8, 8)), maps.broadcast(8, 1, 8).T) == []
+
+
 def test_khatri_rao_where_ranks_are_small():
     X = maps.dense("R", 2, 200) >> maps.dense("S", 200, 2)
     Y = maps.dense("P", 3, 200) >> maps.dense("Q", 200, 3)
