@@ -22,6 +22,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 from catlearn.maps.index import Index
@@ -174,10 +175,17 @@ class Tape:
     def add(self, x: int, y: int) -> int:
         if "zeros" in (self.steps[x].kind, self.steps[y].kind):
             return y if self.steps[x].kind == "zeros" else x
-        if self.steps[y].kind == "add" and x != y:  # one summand after the other, so that each is added while it is made
-            first, last = self.steps[y].args
-            return self.add(self.add(x, first), last)
-        return self.put("add", (x, y), (), self.lead(x), self.shape(x))
+        for part in [y] if x == y else self.summands(y):  # one after the other, so that each is added while it is made
+            x = self.put("add", (x, part), (), self.lead(x), self.shape(x))
+        return x
+
+    def summands(self, x: int) -> list[int]:
+        """What a register adds up, in order; itself if it is no sum."""
+        found = []
+        while self.steps[x].kind == "add":
+            x, last = self.steps[x].args
+            found.append(last)
+        return [x, *found[::-1]]
 
     def scale(self, x: int, by: Any) -> int:
         """A number times x, written on the smallest factor that x is made of."""
@@ -202,17 +210,12 @@ class Tape:
 
     def shift(self, x: int, by: int) -> int:
         """A register without lead axes added at every lead index; to the heaviest summand, whose product can begin from it."""
-        step = self.steps[x]
         if self.steps[by].kind == "zeros":
             return x
-        if step.kind == "add":
-            a, c = sorted(step.args, key=self.heaviest)
-            return self.put("add", (self.shift(c, by), a), (), step.lead, step.shape)
-        return self.put("shift", (x, by), (), step.lead, step.shape)
-
-    def heaviest(self, x: int) -> int:
-        """The operations of the heaviest summand of a sum, or of the step itself."""
-        return max(map(self.heaviest, self.steps[x].args)) if self.steps[x].kind == "add" else self.flops(x)
+        parts = self.summands(x)
+        heaviest = max(parts, key=self.flops)
+        parts.remove(heaviest)
+        return reduce(self.add, parts, self.put("shift", (heaviest, by), (), self.lead(x), self.shape(x)))
 
     def power(self, x: int, exponent: Any) -> int:
         return x if exponent == 1 else self.put("power", (x,), (exponent,), self.lead(x), self.shape(x))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -172,6 +174,17 @@ def test_summands_are_added_one_by_one_to_the_heaviest():
     values, x = numbers(f.linear) | numbers(f.shift), torch.randn(64, 256, dtype=torch.float64)
     y = run(f, x, [values[name] for name in f.params])
     torch.testing.assert_close(y, x @ f.linear.dense({k: values[k] for k in f.linear.params}).T + values["b"])
+
+
+def test_long_sums_are_joined_without_recursion():
+    tape = Tape()
+    many = [tape.input((3,), f"x{k}") for k in range(4000)]
+    whole = functools.reduce(tape.add, many)
+    assert tape.summands(tape.add(many[0], whole)) == [many[0], *many] and tape.summands(many[0]) == [many[0]]
+    w = tape.einsum(("a", "ba"), "b", many[1], tape.param("W", (3, 3)))
+    shifted = tape.summands(tape.shift(tape.add(whole, w), tape.param("b", (3,))))
+    assert tape.steps[shifted[0]].args[0] == w and shifted[1:] == many
+    assert tape.summands(tape.add(whole, whole)) == [*many, whole]
 
 
 def test_what_no_one_else_reads_is_multiplied_where_it_lies():
