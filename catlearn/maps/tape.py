@@ -212,10 +212,8 @@ class Tape:
         """A register without lead axes added at every lead index; to the heaviest summand, whose product can begin from it."""
         if self.steps[by].kind == "zeros":
             return x
-        parts = self.summands(x)
-        heaviest = max(parts, key=self.flops)
-        parts.remove(heaviest)
-        return reduce(self.add, parts, self.put("shift", (heaviest, by), (), self.lead(x), self.shape(x)))
+        first, *rest = sorted(self.summands(x), key=self.flops, reverse=True)
+        return reduce(self.add, rest, self.put("shift", (first, by), (), self.lead(x), self.shape(x)))
 
     def power(self, x: int, exponent: Any) -> int:
         return x if exponent == 1 else self.put("power", (x,), (exponent,), self.lead(x), self.shape(x))
