@@ -3,8 +3,8 @@
 Four BERT-base blocks' Linears (BENCH=smoke: one), 4 × 128 tokens, single precision, one thread. Overhead = (step − base step)/base step,
 where the base's step takes the gradient of the input only. Limits are fractions of peft's overhead, or an absolute overhead that is
 enough, and those that were set, not those that are met: what misses one is listed in ``MISSED`` with what is held instead, and its test
-says so (xfail). All rows take a quarter of an hour: ``pytest -s benchmarks/test_adapters.py -k "peft_s_adds and DoRA"`` runs a few.
-DoRA with exact dropout needs two products with W each way, an overhead of 1.0 by itself, which is 0.6 of peft's.
+says so (xfail). All rows take an hour: ``pytest -s benchmarks/test_adapters.py -k "peft_s_adds and DoRA"`` runs a few.
+DoRA with exact dropout needs two products with W each way, an overhead of 1.0 by itself, 0.57 of peft's, and what DoRA needs besides.
 Three methods are defined here alone, to see that a new method gets its plan without a line of its own.
 """
 
@@ -122,9 +122,7 @@ LIMITS: dict[str, tuple[ad.Adapter, float, float, int]] = {
 }  # fmt: skip
 
 # what misses its limit, and the fraction that it is held to until it does not; a limit that is met again leaves this table
-MISSED = {
-    "LoRA": 0.55, "DoRA": 0.27, "DoRA, exact dropout": 0.95, "HiRA": 0.45, "RandLoRA": 0.9, "LoHa": 0.2, "OFT": 1.3,
-}  # fmt: skip
+MISSED = {"DoRA, exact dropout": 0.75}
 
 
 @pytest.mark.parametrize("name", LIMITS)
