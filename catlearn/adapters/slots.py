@@ -215,11 +215,10 @@ class Slot(nn.ModuleDict):
             return
         acting = [self.acting] if self.samples is None else self.sampled.values()
         for cell in [cell for act in acting if act is not None for cell in act.cells.values()]:
-            if (cell.adapter.draws or cell.adapter.counts) and not again():
-                if cell.adapter.draws:
-                    cell.get_buffer("draw").uniform_()
-                if cell.adapter.counts:
-                    cell.get_buffer("step").add_(1)
+            if cell.adapter.draws:  # a pass that is run again has torch's generator as it was, and draws the same
+                cell.get_buffer("draw").uniform_()
+            if cell.adapter.counts and not again():
+                cell.get_buffer("step").add_(1)
 
     def bias(self, act: Acting, W: torch.Tensor, b: torch.Tensor | None) -> torch.Tensor | None:
         """The adapted bias; W as a matrix."""

@@ -78,6 +78,17 @@ def test_activations_that_are_computed_again_give_the_same_gradients(case):
     assert all((a is None and b is None) or torch.allclose(a, b) for a, b in zip(*found, strict=True))
 
 
+@pytest.mark.parametrize("adapter", [ad.MHR(2), ad.CPoly(2)], ids=lambda a: type(a).__name__)
+def test_a_layer_that_draws_and_stands_twice_is_computed_again_with_the_draw_of_each(adapter):
+    layer = scattered(cl.adapt(torch.nn.Sequential(torch.nn.Linear(12, 12)), adapter)).train()
+    found = []
+    for run in (lambda m, x: m(x), lambda m, x: checkpoint(m, x, use_reentrant=False)):
+        x = torch.ones(2, 12, requires_grad=True)
+        torch.manual_seed(0)
+        found.append(torch.autograd.grad(run(layer, run(layer, x)).square().sum(), x)[0])
+    assert torch.allclose(*found)
+
+
 # -- one model with a layer of every kind ----------------------------------------------------------------------------------
 
 
