@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -20,6 +21,16 @@ from catlearn.maps.tape import LETTERS
 
 if TYPE_CHECKING:
     from catlearn.maps.planner import Builder
+
+
+def vectors(b: Builder, maps: Sequence[Map]) -> list[int] | None:
+    """The diagonals of maps that all are diagonal; None at the first that is not, before the steps of others are written."""
+    found = []
+    for f in maps:
+        if (vector := f.vector(b)) is None:
+            return None
+        found.append(vector)
+    return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,8 +65,8 @@ class Compose(Many):
         return b.product(self.maps)
 
     def vector(self, b: Builder) -> int | None:
-        vectors = [f.vector(b) for f in self.maps]
-        return None if None in vectors else reduce(lambda u, v: times_vector(b, u, v), vectors)  # type: ignore[arg-type]
+        found = vectors(b, self.maps)
+        return None if found is None else reduce(lambda u, v: times_vector(b, u, v), found)
 
     @property
     def T(self) -> Map:
@@ -130,8 +141,8 @@ class Sum(Many):
         return reduce(b.tape.add, (b.matrix(f) for f in self.maps))
 
     def vector(self, b: Builder) -> int | None:
-        vectors = [f.vector(b) for f in self.maps]
-        return None if None in vectors else reduce(b.tape.add, vectors)  # type: ignore[arg-type]
+        found = vectors(b, self.maps)
+        return None if found is None else reduce(b.tape.add, found)
 
     @property
     def T(self) -> Map:
