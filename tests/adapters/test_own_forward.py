@@ -239,6 +239,20 @@ def test_dropout_between_the_factors_of_a_convolution_and_behind_norms():
         assert torch.allclose(many, quiet[0], atol=0.15) and not torch.allclose(model(IMAGE[:1]), quiet)
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_dora_that_drops_next_to_nothing_is_dora(exact):
+    """A rate of 1e-9 drops no entry of sixteen bits, so the formulas with dropout are compared with the one without, gradients too."""
+    found = []
+    for adapter in (ad.DoRA(2), ad.DoRA(2, dropout=1e-9, exact_dropout=exact)):
+        model, x = scattered(cl.adapt(nn.Linear(6, 5).double(), adapter)).train(), torch.ones(4, 6, dtype=torch.float64).requires_grad_()
+        with torch.no_grad():
+            for k, p in enumerate(model.parameters()):
+                p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(k)))
+        y = model(x)
+        found.append([y, *torch.autograd.grad(y.square().sum(), [x, *(p for p in model.parameters() if p.requires_grad)])])
+    assert all(map(torch.allclose, *found))
+
+
 def test_where_dropout_does_not_act_it_is_said():
     for model in (nn.Embedding(6, 5), nn.MultiheadAttention(8, 2), Same(4, 6, 3)):
         with pytest.warns(ad.NoDropout, match="does not act"):

@@ -161,8 +161,17 @@ def test_a_sum_of_diagonals_is_one_diagonal():
     forward, backward = ([plan.tape.steps[r].kind for r in way.order if plan.tape.lead(r)] for way in (plan.forward, plan.backward))
     assert forward == ["einsum"] * 3 and not {"add", "scale"} & {*backward}
     values, x = numbers(f), torch.randn(7, 256, dtype=torch.float64)
-    torch.testing.assert_close(f.apply(x, values, plan=plan), x @ f.dense(values).T)
+    w, u, v, c = (values[name].detach() for name in "Wghs")
+    expected = (x * (1 + u)) @ w.T * (2 - v / w.norm(dim=1) + c)
+    torch.testing.assert_close(f.apply(x, values, plan=plan), expected)
+    torch.testing.assert_close(x @ f.dense(values).T, expected)
     assert (g + W).vector(Builder(Tape())) is None
+
+
+def test_a_parameter_whose_gradient_is_zero_gets_zeros():
+    f = B >> maps.row_norm(A, -1, constant=True)
+    values, x = {k: v.requires_grad_() for k, v in numbers(f).items()}, torch.randn(3, 12, dtype=torch.float64)
+    assert not torch.autograd.grad(f.apply(x, values).sum(), values["A"])[0].any()
 
 
 def test_summands_are_added_one_by_one_to_the_heaviest():
