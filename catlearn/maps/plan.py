@@ -34,9 +34,10 @@ from catlearn.maps.costs import KEPT, weight
 from catlearn.maps.planner import Builder
 from catlearn.maps.program import MADE, Compiled, compiled
 from catlearn.maps.reverse import reverse
-from catlearn.maps.tape import Tape
+from catlearn.maps.tape import TOKENS, Tape
 
 POLICIES = ("planned", "factored", "dense")
+AGAIN = 9  # a weight is made twice for at most tokens / 9 flops an entry, a fiftieth of what the three products of the vectors with it cost
 VIEWS = ("reshape", "permute", "stop", "repeat")
 
 
@@ -144,15 +145,9 @@ class Plan:
 
     @cached_property
     def backward(self) -> Pass:
-        """From dy, and what the forward pass has kept, to the wanted cotangents."""
-        known = (r for r in self.forward.order if not self.at_hand(r))
-        return Pass(self.tape, tuple(known), tuple(self.grads.values()))
-
-    def at_hand(self, r: int) -> bool:
-        """Whether a result is the product, entry by entry, of what is there anyway: computed again, it need not be kept."""
-        step = self.tape.steps[r]
-        entrywise = step.kind == "einsum" and len(step.args) == 2 and set("".join(step.with_[0])) <= set(step.with_[1])
-        return entrywise and set(step.args) <= set(self.inputs)
+        """From dy, and what the forward pass has kept, to the wanted cotangents. What is light is made again rather than kept."""
+        again = computed_again(self.tape, self.forward.order)
+        return Pass(self.tape, tuple(r for r in self.forward.order if r not in again), tuple(self.grads.values()))
 
     @cached_property
     def saved(self) -> tuple[int, ...]:
@@ -249,6 +244,27 @@ def written(f: Map | Affine, tokens: int, force: str | None, wanted: Sequence[st
     return lightest(plan) if force is None else plan.using(forward=force, input=force, parameters=force)
 
 
+def computed_again(tape: Tape, order: Sequence[int]) -> set[int]:
+    """The results of a forward pass that its backward pass makes once more rather than keep: a product, entry by entry, of what is there
+    anyway; and of those that no vector enters, such as a weight W + B·A written out, the ones that are light to make.
+
+    Having such a result costs the less of two: keeping it, or its step and what its arguments cost.
+    """
+    price, again = dict[int, float](), set[int]()
+    for r in order:
+        step, keeping = tape.steps[r], tape.numel(r) * tape.tokens / AGAIN
+        if TOKENS in step.lead:
+            entrywise = step.kind == "einsum" and len(step.args) == 2 and set("".join(step.with_[0])) <= set(step.with_[1])
+            light, making = entrywise and all(tape.steps[a].kind in ("input", "param") for a in step.args), keeping
+        else:
+            making = weight(tape, (r,)) + sum(price.get(a, 0) for a in step.args)
+            light = making < keeping
+        price[r] = min(making, keeping)
+        if light:
+            again.add(r)
+    return again
+
+
 def lightest(plan: Plan) -> Plan:
     """The plan whose passes together are lightest, with what is kept between them; where nothing learns, its forward pass."""
     tape, into, down = plan.tape, [r for r in plan.wanted if r == plan.x], [r for r in plan.wanted if r != plan.x]
@@ -256,13 +272,15 @@ def lightest(plan: Plan) -> Plan:
     grads = {(side, policy): {found[r] for r in wanted if r in found}
              for policy, found in plan.cotangents.items() for side, wanted in (("into", into), ("down", down))}  # fmt: skip
     back = {way: set(Pass(tape, (), tuple(found)).order) for way, found in grads.items()}
+    again = {policy: computed_again(tape, sorted(steps)) for policy, steps in there.items()}
     heavy = {r: weight(tape, (r,)) for r in set().union(*there.values(), *back.values())}
 
     def total(way: tuple[str, ...]) -> int:
         forward, one, two = there[way[0]], ("into", way[1]), ("down", way[2])
-        rest = (back[one] | back[two]) - forward
-        kept = ({a for r in rest for a in tape.steps[r].args} | grads[one] | grads[two]) & forward
-        return sum(heavy[r] for r in forward | rest) + KEPT * sum(map(tape.numel, kept))
+        known = forward - again[way[0]]
+        rest = tape.live(grads[one] | grads[two], known)
+        kept = ({a for r in rest for a in tape.steps[r].args} | grads[one] | grads[two]) & known
+        return sum(heavy.get(r, 0) for r in (*forward, *rest)) + KEPT * sum(map(tape.numel, kept))
 
     ways = product(plan.outs, plan.ways("input") if into else ("planned",), plan.ways("parameters") if down else ("planned",))
     best = min(ways, key=total)
