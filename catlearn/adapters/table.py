@@ -50,6 +50,10 @@ class Measured:
     right: float
     rate: float
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():  # to what is stored: a page that is made from the file later says the same
+            object.__setattr__(self, name, round(value, 4))
+
     def __str__(self) -> str:
         return f"{self.time:+.0%} | {self.memory:+.0%} | {self.right:.1%}"
 
@@ -63,8 +67,7 @@ class Measurements:
     all_weights: float | None = None
 
     def __str__(self) -> str:
-        rounded = lambda value: {k: rounded(v) for k, v in value.items()} if isinstance(value, Mapping) else value and round(value, 4)  # noqa: E731
-        return json.dumps(rounded(asdict(self)), indent=1) + "\n"
+        return json.dumps(asdict(self), indent=1) + "\n"
 
     @staticmethod
     def read(path: Path) -> Measurements:

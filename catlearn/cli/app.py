@@ -144,6 +144,7 @@ def adapters(
     """The table of all adapter methods; what was measured is kept beside the page, in a file of the same name that ends in .json."""
     from catlearn.adapters import names
     from catlearn.adapters.table import Measurements, page
+    from catlearn.interop.files import write_atomically
 
     kept = None if output is None else output.with_suffix(".json")
     found = Measurements.read(kept) if kept is not None and kept.exists() and not measure else Measurements()
@@ -154,9 +155,9 @@ def adapters(
     if output is None or kept is None:
         typer.echo(page(found))
         return
-    output.write_text(page(found), "utf-8")
     if measure:
-        kept.write_text(str(found), "utf-8")
+        write_atomically(kept, str(found).encode())  # first: the page can be made from it again
+    write_atomically(output, page(found).encode())
     typer.echo(f"wrote {output}")
 
 

@@ -82,7 +82,7 @@ def measured(names: Sequence[str], say: Say, quick: bool = False) -> Measurement
             accuracy, rate = task.best(lambda seed, name=name: task.adapted(name, seed))
             found[name] = Measured(*each[name], accuracy, rate)
             say(f"  {name:16} {found[name]}")
-    return Measurements(found, task.head_alone, task.all_weights)
+    return Measurements(found, round(task.head_alone, 4), round(task.all_weights, 4))
 
 
 # -- costs -----------------------------------------------------------------------------------------------------------------

@@ -49,6 +49,15 @@ def test_a_method_without_a_measurement_and_a_changed_figure_are_noticed():
     assert page(other) != page(found)
 
 
+@pytest.mark.parametrize("figure", [0.01497, 0.00503, -0.00499, 1.23456789])
+def test_a_page_made_from_the_file_later_says_the_same(figure, tmp_path):
+    """Figures on the edge of two roundings: 1.497% is stored as 0.015, which is 2%."""
+    found = Measurements({"LoRA": Measured(figure, figure, figure, 0.1)}, 0.5, 0.8)
+    (tmp_path / "page.json").write_text(str(found))
+    again = Measurements.read(tmp_path / "page.json")
+    assert again == found and page(again) == page(found)
+
+
 def test_a_row_tells_the_count_of_its_method():
     (line,) = [row for row in page().splitlines() if row.startswith("| LoRA |")]
     assert "| 12,288 | 8 | yes | LORA | – | – | – |" in line
