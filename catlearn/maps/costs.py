@@ -66,6 +66,8 @@ def moved(tape: Tape, r: int) -> int:
     if step.kind == "einsum":
         return contracted(tape, step, entries)
     if step.kind in ("add", "shift"):
+        if not step.lead and len({tape.steps[a].kind == "permute" for a in step.args}) > 1:  # one is read across the rows of the other
+            return SCATTER * entries
         return (FUSED if any(multiplies(tape, a) for a in step.args) else PASS) * entries
     if step.kind == "scatter" and step.with_[1].run is None:
         return SCATTER * tape.numel(step.args[0]) + PASS * entries

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from catlearn import maps
+from catlearn.maps import costs
 from catlearn.maps import plan as plans
 from catlearn.maps.plan import computed_again
 from catlearn.maps.running import apply
@@ -76,3 +77,23 @@ def test_a_small_result_of_a_large_step_is_kept_and_a_large_one_of_a_small_step_
 def test_for_few_vectors_all_is_kept_since_making_it_again_would_cost_as_much_as_using_it():
     tape, order, name = made(16)
     assert name["V"] not in computed_again(tape, order)
+
+
+def across(f: maps.Map) -> list[int]:
+    """The sums of the backward pass of 512 vectors that read one weight across the rows of another."""
+    plan = f.plan(512)
+    kinds = {
+        r: {plan.tape.steps[a].kind == "permute" for a in plan.tape.steps[r].args}
+        for r in plan.backward.order
+        if plan.tape.steps[r].kind == "add"
+    }
+    return [r for r, turned in kinds.items() if len(turned) > 1 and not plan.tape.lead(r)]
+
+
+def test_no_weight_is_added_to_one_that_lies_transposed(monkeypatch):
+    """That takes four times as long as W + D, and the transposed map, planned by itself, would do it."""
+    shards = maps.reshape(768, (96, 8)) >> maps.broadcast(8, 0, 96).T >> maps.dense("D", 768, 8)
+    f = maps.dense("W", 768, 768, trainable=False) + shards
+    assert not across(f)
+    monkeypatch.setattr(costs, "SCATTER", costs.FUSED)  # the mutant: as light as any sum
+    assert across(maps.dense("W", 768, 768, trainable=False) + shards)
