@@ -56,9 +56,9 @@ def _put(model: nn.Module, adapter: Adapter, where: Where, name: str, freeze: st
         fits(site, adapter, at, name)
     shared = common(adapter, [at for at, _ in places], chosen[0].tensor)
     each = [begun(site, adapter, name, at, experts, given.get(site.name)) for site, (at, experts) in zip(chosen, places, strict=True)]
+    freeze_base(model, chosen, freeze)  # before there are four times as many modules to walk through
     for site, (at, experts), tensors in zip(chosen, places, each, strict=True):
         plant(site, Cell(adapter, adapter.layout(at.o, at.i), tensors, shared, at.index == 0), name, at, experts)
-    freeze_base(model, chosen, freeze)
     noisy = {size: f for size in {(at.o, at.i) for at, _ in places} if drops(f := adapter.layout(*size).weight)}
     deaf = [site.name for site, (at, _) in zip(chosen, places, strict=True) if (f := noisy.get((at.o, at.i))) and not heeds(site, f)]
     if deaf:
