@@ -154,7 +154,7 @@ def test_no_call_depends_on_how_a_tensor_lies_in_memory(name):
     model = cl.compile(cl.categorify(f, x))
     leaves = [x.clone().requires_grad_(x.is_floating_point()) for _ in range(2)]
     y, z = f(leaves[0]), model(leaves[1])
-    assert torch.equal(y, z)
+    torch.testing.assert_close(z, y)  # not bit for bit: x ** 2 is x * x in a term, of complex numbers another last bit
     if y.requires_grad:
         for out in (y, z):
             out.square().sum().backward()
